@@ -1,0 +1,3 @@
+"""Ask many PostgreSQL databases at once from a notebook cell."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""From the wire to a frame: type table, decoding, Arrow, pandas."""

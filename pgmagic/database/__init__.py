@@ -1,0 +1,1 @@
+"""One database: its settings, pool, breaker, sessions and statistics."""

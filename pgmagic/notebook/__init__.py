@@ -1,0 +1,1 @@
+"""The face: the notebook's event loop, the magics, display, panel."""

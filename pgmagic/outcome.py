@@ -1,0 +1,86 @@
+"""What came back from one database: results or a failure."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from pgmagic.errors import PgMagicError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Answer", "Column", "Failure", "Notice", "Outcome", "PgType", "Result"]
+
+Kind: TypeAlias = Literal["scalar", "array", "enum", "composite", "range", "multirange", "domain"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PgType:
+    """A PostgreSQL type as the catalogue has it.
+
+    Databases agree on built-in types by `oid`; on types of their own only by `schema` and `name`.
+    `element` is set for arrays and domains (the base type), `labels` for enums, in order.
+    """
+
+    oid: int
+    name: str
+    schema: str = "pg_catalog"
+    kind: Kind = "scalar"
+    element: "PgType | None" = None
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of a result, known before a row is read."""
+
+    name: str
+    type: PgType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A message that the server sent beside the result: NOTICE, WARNING, INFO …"""
+
+    severity: str
+    message: str
+    sqlstate: str = "00000"
+    detail: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one statement gave: a table, or only a command tag such as `CREATE TABLE`.
+
+    `notes` says, in words for the caption, what was done to the values.
+    """
+
+    tag: str
+    columns: tuple[Column, ...] = ()
+    table: "pa.Table | None" = None
+    text: str | None = None  # of COPY … TO STDOUT
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One database did all that the cell asked. `elapsed` is in seconds."""
+
+    database: str
+    results: tuple[Result, ...]
+    elapsed: float
+    notices: tuple[Notice, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One database did not. `elapsed` is in seconds."""
+
+    database: str
+    error: PgMagicError
+    elapsed: float
+    notices: tuple[Notice, ...] = ()
+
+
+Outcome: TypeAlias = Answer | Failure
