@@ -1,0 +1,107 @@
+"""One statement of a cell, ready to be sent."""
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+__all__ = ["Kind", "Statement"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What the first keywords of a statement say about it.
+
+    This is read from the text alone. The server knows better where rules, views or functions are
+    involved, and it alone enforces anything.
+    """
+
+    verb: str
+    """First keyword in lower case, of WITH the verb that follows it, "" where there is none."""
+
+    rows: bool = False
+    """Gives rows by its form."""
+
+    ask: bool = False
+    """Only the server can tell whether it gives rows: EXECUTE, CALL."""
+
+    copyable: bool = False
+    """`COPY (statement) TO STDOUT` can carry it."""
+
+    copy_in: bool = False
+    """COPY … FROM STDIN: waits for data that nobody sends."""
+
+    copy_out: bool = False
+    """COPY … TO STDOUT."""
+
+    transaction: bool = False
+    """Begins, ends or marks a transaction."""
+
+    no_block: bool = False
+    """Cannot run inside a transaction block."""
+
+    unconditional: bool = False
+    """UPDATE or DELETE with no WHERE at its own level, or TRUNCATE."""
+
+    ordered: bool = False
+    """Has ORDER BY at the top level."""
+
+    read: bool = False
+    """Reads only, as far as the text shows: no INTO, no row lock, no change in a WITH.
+
+    A function that it calls may still write; this promises no more than a READ ONLY transaction
+    around it would have to confirm.
+    """
+
+    evades_read_only: bool = False
+    """A READ ONLY transaction would not stop it, or it could lift that mode.
+
+    VACUUM, COPY to a file or a program, SET, RESET, transaction control and the like.
+    """
+
+    session_state: bool = False
+    """Leaves something behind on its connection: SET, PREPARE, LISTEN, CREATE TEMPORARY …"""
+
+    string_syntax: bool = False
+    """Changes standard_conforming_strings, and so how the text after it is to be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One statement with its values, and where it stands in the cell.
+
+    `cell[start:stop]` is the statement as written. `sql` is what is sent: `$1` stands for the
+    first of `arguments`, whose path in the cell is the first of `parameters`.
+
+    `offsets` are pairs (offset in `sql`, offset in `cell`), ascending. Text from a pair with an
+    even index on was copied character by character; text from a pair with an odd index on
+    replaces the placeholder that starts there.
+    """
+
+    sql: str
+    arguments: tuple[object, ...] = field(default=(), repr=False)
+    parameters: tuple[str, ...] = ()
+    cell: str
+    start: int
+    stop: int
+    offsets: tuple[tuple[int, int], ...] = ((0, 0),)
+    kind: Kind
+
+    def locate(self, position: int) -> int:
+        """Find a position that the server names in the cell.
+
+        `position` counts characters of `sql` from 1, the result characters of `cell` from 0.
+        Inside a value it is the placeholder's brace; beyond the text it is the end.
+        """
+        at = max(0, min(position - 1, len(self.sql)))
+        index = max(0, bisect_right(self.offsets, at, key=lambda pair: pair[0]) - 1)
+        in_sql, in_cell = self.offsets[index]
+        is_placeholder = index % 2 == 1
+        return in_cell if is_placeholder else min(in_cell + at - in_sql, len(self.cell))
+
+    def placeholder(self, number: int) -> int:
+        """Find the first placeholder of `$number` in the cell, as an offset from 0."""
+        for (begin, in_cell), (end, _) in zip(
+            self.offsets[1::2], self.offsets[2::2], strict=False
+        ):
+            if self.sql[begin:end].strip().partition("::")[0] == f"${number}":
+                return in_cell
+        return self.start
