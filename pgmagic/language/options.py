@@ -1,0 +1,131 @@
+"""The options of `%%pg`: one table that the parser, the help, completion and the docs all read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from pgmagic.errors import CellError
+from pgmagic.language.suggest import did_you_mean
+
+__all__ = ["OPTIONS", "Option", "Options"]
+
+As: TypeAlias = Literal["pandas", "arrow", "polars"]
+Numeric: TypeAlias = Literal["float", "exact"]
+Json: TypeAlias = Literal["objects", "text"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the options of a cell ask for. Times are in seconds."""
+
+    into: str | None = None
+    tag: str = "database"
+    split: bool = False
+    all: bool = False
+    partial: bool = False
+    limit: int | None = None
+    as_: As = "pandas"
+    numeric: Numeric = "float"
+    json: Json = "objects"
+    tz: str | None = None
+    timeout: float | None = None
+    background: bool = False
+    session: str | None = None
+    write: bool = False
+    all_rows: bool = False
+    autocommit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: its name on the line, what its value is called, and what it does."""
+
+    name: str
+    field: str
+    help: str
+    metavar: str | None = None  # None: a switch without a value
+    read: Callable[[str], Any] | None = None
+    choices: tuple[str, ...] = ()
+
+    def value(self, text: str) -> Any:
+        """Read the option's value. Raises `CellError` that names the option."""
+        if self.choices and text not in self.choices:
+            near = did_you_mean(text, self.choices)
+            raise CellError(f"{self.name} takes {' or '.join(self.choices)}, not {text!r}{near}")
+        try:
+            return self.read(text) if self.read else text
+        except ValueError as error:
+            raise CellError(f"{self.name} takes {error}, not {text!r}") from None
+
+
+def _name(text: str) -> str:
+    if not text.isidentifier():
+        raise ValueError("a Python name")
+    return text
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text.removesuffix("s"))
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ValueError("a number of seconds above 0")
+    return seconds
+
+
+def _rows(text: str) -> int:
+    digits = text.replace("_", "").replace(",", "")
+    if not (digits.isascii() and digits.isdigit()):
+        raise ValueError("a whole number of rows")
+    return int(digits)
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option("--into", "into", "store the result in this variable, and show it", "NAME", _name),
+    Option("--tag", "tag", "name of the column that says which database a row is from", "NAME"),
+    Option("--split", "split", "give a dict of one frame per database"),
+    Option("--all", "all", "give the result of every statement, not only the last one's"),
+    Option("--partial", "partial", "where some databases fail, return the others' rows"),
+    Option("--limit", "limit", "at most so many rows of each database", "N", _rows),
+    Option(
+        "--as",
+        "as_",
+        "what to return",
+        "pandas|arrow|polars",
+        choices=("pandas", "arrow", "polars"),
+    ),
+    Option(
+        "--numeric",
+        "numeric",
+        "numeric columns as float64, or as exact decimals",
+        "float|exact",
+        choices=("float", "exact"),
+    ),
+    Option(
+        "--json",
+        "json",
+        "json columns as parsed objects, or as text",
+        "objects|text",
+        choices=("objects", "text"),
+    ),
+    Option("--tz", "tz", "time zone in which timestamptz columns are shown", "ZONE"),
+    Option("--timeout", "timeout", "give up after so many seconds", "SECONDS", _seconds),
+    Option("--background", "background", "return at once with a task that can be awaited"),
+    Option("--session", "session", "keep this cell's connections for later cells", "NAME"),
+    Option("--write", "write", "let this cell change data"),
+    Option("--all-rows", "all_rows", "let UPDATE or DELETE without WHERE run on many targets"),
+    Option("--autocommit", "autocommit", "run each statement in a transaction of its own"),
+)
+
+_BY_NAME = {option.name: option for option in OPTIONS}
+
+
+def option_named(name: str) -> Option:
+    """Find an option. Raises `CellError` with the near one for a name that is none."""
+    if option := _BY_NAME.get(name):
+        return option
+    raise CellError(
+        f"%%pg has no option {name}{did_you_mean(name, _BY_NAME)}",
+        hint="%%pg? lists the options",
+    )

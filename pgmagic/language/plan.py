@@ -1,0 +1,158 @@
+"""Decide what runs where, and in which transaction, before anything is sent."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pgmagic.errors import CellError
+from pgmagic.language.line import Cell
+from pgmagic.language.statement import Statement
+
+__all__ = ["Plan", "Step", "Transaction", "plan"]
+
+
+class Transaction(StrEnum):
+    """What stands around the statements of a cell."""
+
+    ALL = "all"  # one transaction around all of them
+    EACH = "each"  # each runs on its own, as in psql
+    SESSION = "session"  # the user's own, on a connection that stays
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What one database has to do."""
+
+    database: str
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A cell, decided: the statements, the databases, the transaction around them."""
+
+    cell: Cell
+    statements: tuple[Statement, ...]
+    steps: tuple[Step, ...]
+    transaction: Transaction
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The databases, in the order in which they were written."""
+        return tuple(step.database for step in self.steps)
+
+    @property
+    def together(self) -> bool:
+        """Whether no database may commit before all have succeeded."""
+        return (
+            len(self.steps) > 1
+            and self.transaction is Transaction.ALL
+            and not all(step.read_only for step in self.steps)
+        )
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether all of it only reads, so that it may be sent again after a failure."""
+        return (
+            self.transaction is not Transaction.SESSION
+            and all(step.read_only for step in self.steps)
+            and all(statement.kind.read for statement in self.statements)
+        )
+
+    def keeps(self, index: int) -> bool:
+        """Whether the rows of a statement are wanted: the last one's, or with `--all` every one's.
+
+        What EXECUTE and CALL give, only the server knows; behind the last statement with rows
+        they are kept too.
+        """
+        last = max(
+            (i for i, s in enumerate(self.statements) if s.kind.rows or s.kind.copy_out),
+            default=0,
+        )
+        return self.cell.options.all or index >= last
+
+
+def plan(
+    cell: Cell,
+    statements: Sequence[Statement],
+    targets: Sequence[str],
+    read_only: Mapping[str, bool],
+) -> Plan:
+    """Decide how a cell runs on its targets.
+
+    `read_only` has the setting of each database; `--write` lifts it for this cell. On several
+    targets only `--write` lifts it. Raises `CellError` at the statement that cannot run so.
+    """
+    options = cell.options
+    if not statements:
+        raise CellError("the cell holds no statement")
+    steps = tuple(
+        Step(
+            database=name,
+            read_only=not options.write and (len(targets) > 1 or read_only[name]),
+        )
+        for name in targets
+    )
+    result = Plan(
+        cell=cell,
+        statements=tuple(statements),
+        steps=steps,
+        transaction=_transaction(cell, statements, steps),
+    )
+    for statement in statements:
+        _check(result, statement)
+    return result
+
+
+def _transaction(cell: Cell, statements: Sequence[Statement], steps: Sequence[Step]) -> Transaction:
+    if cell.options.session is not None:
+        return Transaction.SESSION
+    if cell.options.autocommit:
+        return Transaction.EACH
+    if len(statements) > 1:
+        return Transaction.ALL
+    # One statement that may write runs on its own, as in psql; on several databases it waits for
+    # the others before it is committed, unless it can't run in a transaction at all.
+    alone = len(steps) == 1 or statements[0].kind.no_block
+    return Transaction.EACH if alone else Transaction.ALL
+
+
+def _check(plan: Plan, statement: Statement) -> None:
+    kind, options = statement.kind, plan.cell.options
+    read_only = any(step.read_only for step in plan.steps)
+    first = statement.cell[statement.start : statement.stop].split()[0].upper()
+
+    if kind.copy_in:
+        raise _refused(
+            statement,
+            "COPY … FROM STDIN waits for data that a cell can't send",
+            "INSERT … SELECT from unnest({values}), or COPY from a file on the server",
+        )
+    if kind.transaction and plan.transaction is not Transaction.SESSION:
+        raise _refused(
+            statement,
+            f"{first} needs a session: without one a cell is a transaction of its own",
+            "--session NAME keeps the connection, and its transaction, from cell to cell",
+        )
+    if kind.no_block and read_only:
+        raise _refused(
+            statement,
+            f"{first} writes, and this cell is read only",
+            "--write lets this cell write",
+        )
+    if kind.no_block and plan.transaction is Transaction.ALL:
+        raise _refused(
+            statement,
+            f"this {first} can't run in a transaction, and several statements run in one",
+            "put it into a cell of its own, or run each statement on its own with --autocommit",
+        )
+    if kind.unconditional and options.write and len(plan.steps) > 1 and not options.all_rows:
+        raise _refused(
+            statement,
+            f"{first} without WHERE would change every row on {len(plan.steps)} databases",
+            "--all-rows says that this is meant",
+        )
+
+
+def _refused(statement: Statement, message: str, hint: str) -> CellError:
+    return CellError(message, cell=statement.cell, offset=statement.start, hint=hint)
