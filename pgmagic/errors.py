@@ -13,7 +13,9 @@
     │   ├── PoolTimeout
     │   └── QueryTimeout
     ├── QueryCancelled          somebody stopped it
+    ├── NotCommitted            rolled back, because another database of the same cell failed
     ├── ResultTooLarge          it would not fit into memory
+    ├── SandboxError            the sandbox's own servers cannot be run here
     └── FanOutError             some of several databases failed; the others' rows are in `partial`
 
 No message holds a password or the value of a parameter.
@@ -34,12 +36,14 @@ __all__ = [
     "ConnectionLost",
     "FanOutError",
     "MissingVariable",
+    "NotCommitted",
     "PgMagicError",
     "PoolTimeout",
     "QueryCancelled",
     "QueryError",
     "QueryTimeout",
     "ResultTooLarge",
+    "SandboxError",
     "SettingsError",
     "Unavailable",
     "UnknownDatabase",
@@ -49,23 +53,41 @@ __all__ = [
 class PgMagicError(Exception):
     """Root of every error that pgmagic raises.
 
-    `message` is one sentence. `hint` says what to do, where that is known.
+    `message` is one sentence, `database` the one that it happened on, "" where none is to blame.
+    `hint` says what to do, where that is known.
     """
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, database: str = "", hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.database = database
         self.hint = hint
 
-    def report(self) -> list[str]:
-        """Tell the whole error in a few lines of plain text."""
-        lines = [f"{type(self).__name__}: {self.message}"]
+    def report(self, databases: Sequence[str] | None = None) -> list[str]:
+        """Tell the whole error in a few lines of plain text.
+
+        `databases` are all that said the same; without it only this error's own.
+        """
+        lines = [f"{self._title(databases)}: {self._sentence()}", *self._body()]
         if self.hint:
             lines.append(f"hint: {self.hint}")
         return lines
 
+    def _title(self, databases: Sequence[str] | None) -> str:
+        names = databases if databases is not None else [self.database] if self.database else []
+        return type(self).__name__ + (f" in {', '.join(names)}" if names else "")
+
+    def _sentence(self) -> str:
+        return self.message
+
+    def _body(self) -> list[str]:
+        """Give the lines between the message and the hint."""
+        return []
+
     def __str__(self) -> str:
-        return "\n".join(self.report()).removeprefix(f"{type(self).__name__}: ")
+        lines = self.report()
+        lines[0] = lines[0].removeprefix(f"{type(self).__name__}: ")
+        return "\n".join(lines)
 
     def _render_traceback_(self) -> list[str]:
         """Show one screen in IPython, without pgmagic's own frames."""
@@ -90,11 +112,10 @@ class CellError(PgMagicError):
         self.cell = cell
         self.offset = offset
 
-    def report(self) -> list[str]:
-        lines = super().report()
-        if self.cell is not None and self.offset is not None:
-            lines[1:1] = excerpt(self.cell, self.offset)
-        return lines
+    def _body(self) -> list[str]:
+        if self.cell is None or self.offset is None:
+            return []
+        return excerpt(self.cell, self.offset)
 
 
 class UnknownDatabase(CellError):
@@ -122,7 +143,7 @@ class QueryError(PgMagicError):
         self,
         message: str,
         *,
-        database: str,
+        database: str = "",
         sqlstate: str | None = None,
         condition: str | None = None,
         cell: str | None = None,
@@ -134,9 +155,7 @@ class QueryError(PgMagicError):
         internal_query: str | None = None,
         internal_position: int | None = None,
     ) -> None:
-        super().__init__(message, hint=hint)
-        self.database = database
-        self.databases: tuple[str, ...] = (database,)
+        super().__init__(message, database=database, hint=hint)
         self.sqlstate = sqlstate
         self.condition = condition
         self.cell = cell
@@ -147,12 +166,16 @@ class QueryError(PgMagicError):
         self.internal_query = internal_query
         self.internal_position = internal_position
 
-    def report(self) -> list[str]:
+    def _title(self, databases: Sequence[str] | None) -> str:
+        names = (self.database,) if databases is None else databases
+        return f"SQL error in {', '.join(names)}"
+
+    def _sentence(self) -> str:
         code = " ".join(filter(None, (self.sqlstate, self.condition)))
-        lines = [
-            f"SQL error in {', '.join(self.databases)}: {self.message}"
-            + (f" ({code})" if code else "")
-        ]
+        return f"{self.message} ({code})" if code else self.message
+
+    def _body(self) -> list[str]:
+        lines = []
         if self.cell is not None and self.position is not None:
             lines += excerpt(self.cell, self.position)
         if self.internal_query is not None:
@@ -162,31 +185,18 @@ class QueryError(PgMagicError):
             lines.append(f"detail: {self.detail}")
         if self.context:
             lines.append(f"context: {self.context}")
-        if self.hint:
-            lines.append(f"hint: {self.hint}")
         return lines
-
-    def same_as(self, other: "QueryError") -> bool:
-        """Whether two databases said the same of the same statement."""
-        return self.report()[1:] == other.report()[1:] and (self.message, self.sqlstate) == (
-            other.message,
-            other.sqlstate,
-        )
 
 
 class Unavailable(PgMagicError):
     """Nothing is wrong with the cell; the database is out of reach."""
-
-    def __init__(self, message: str, *, database: str, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.database = database
 
 
 class CircuitOpen(Unavailable):
     """Too many failures in a row: refused at once. `retry_in` is in seconds."""
 
     def __init__(
-        self, message: str, *, database: str, retry_in: float, hint: str | None = None
+        self, message: str, *, database: str = "", retry_in: float = 0.0, hint: str | None = None
     ) -> None:
         super().__init__(message, database=database, hint=hint)
         self.retry_in = retry_in
@@ -199,7 +209,7 @@ class ConnectFailed(Unavailable):
         self,
         message: str,
         *,
-        database: str,
+        database: str = "",
         sqlstate: str | None = None,
         hint: str | None = None,
     ) -> None:
@@ -222,17 +232,17 @@ class QueryTimeout(Unavailable):
 class QueryCancelled(PgMagicError):
     """The statement was stopped before it ended."""
 
-    def __init__(self, message: str, *, database: str, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.database = database
+
+class NotCommitted(PgMagicError):
+    """Rolled back: a cell that writes commits on every database or on none."""
 
 
 class ResultTooLarge(PgMagicError):
     """The result would not fit into memory; the statement was stopped on the server."""
 
-    def __init__(self, message: str, *, database: str, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.database = database
+
+class SandboxError(PgMagicError):
+    """The servers of the sandbox cannot be found, started or filled."""
 
 
 class FanOutError(PgMagicError):
@@ -269,31 +279,23 @@ class FanOutError(PgMagicError):
         # A pickle carries no rows and no way back to the databases.
         return (PgMagicError, (self.message,))
 
-    def report(self) -> list[str]:
+    def report(self, databases: Sequence[str] | None = None) -> list[str]:
         lines: list[str] = []
-        for error in merged(failure.error for failure in self.failures):
-            lines += [*error.report(), ""]
+        for error, names in merged(self.failures):
+            lines += [*error.report(names), ""]
         answered = len(self.outcomes) - len(self.failures)
         if answered:
             lines.append(
                 f"{answered} of {len(self.outcomes)} databases answered: their rows are in "
                 "the error's .partial; .retry_failed() asks the others again"
             )
-        return lines or [self.message]
+        return lines
 
 
-def merged(errors: "Any") -> list[PgMagicError]:
-    """Show the same error of several databases once, with all their names."""
-    distinct: list[PgMagicError] = []
-    for error in errors:
-        for known in distinct:
-            if (
-                isinstance(known, QueryError)
-                and isinstance(error, QueryError)
-                and known.same_as(error)
-            ):
-                known.databases = (*known.databases, *error.databases)
-                break
-        else:
-            distinct.append(error)
-    return distinct
+def merged(failures: Sequence["Failure"]) -> list[tuple[PgMagicError, tuple[str, ...]]]:
+    """Bring together the databases that said the same of the same statement."""
+    groups: dict[tuple[str, ...], tuple[PgMagicError, list[str]]] = {}
+    for failure in failures:
+        saying = tuple(failure.error.report(()))
+        groups.setdefault(saying, (failure.error, []))[1].append(failure.database)
+    return [(error, tuple(databases)) for error, databases in groups.values()]
