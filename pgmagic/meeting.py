@@ -16,20 +16,21 @@ class Meeting:
     def __init__(self, names: Iterable[str]) -> None:
         self._present = dict.fromkeys(names)
         self._brought: dict[Hashable, dict[str, Any]] = {}
-        self._complete: dict[Hashable, asyncio.Event] = {}
+        self._complete: dict[Hashable, asyncio.Future[Mapping[str, Any]]] = {}
         self.left: list[str] = []
 
     async def arrive(self, item: Hashable, name: str, value: Any = None) -> Mapping[str, Any]:
         """Bring `value`; give what everybody brought, in the order in which they were named."""
-        brought = self._brought.setdefault(item, {})
-        complete = self._complete.setdefault(item, asyncio.Event())
-        brought[name] = value
+        if item not in self._complete:
+            self._brought[item] = {}
+            self._complete[item] = asyncio.get_running_loop().create_future()
+        self._brought[item][name] = value
         self._look(item)
-        await complete.wait()
-        return {present: brought[present] for present in self._present if present in brought}
+        # Shielded: one that is cancelled while it waits must not cancel the others' wait.
+        return await asyncio.shield(self._complete[item])
 
     def leave(self, name: str) -> None:
-        """Go without waiting for anybody: this database failed."""
+        """Go without waiting for anybody: this database failed, or is done."""
         if name in self._present:
             del self._present[name]
             self.left.append(name)
@@ -37,5 +38,7 @@ class Meeting:
                 self._look(item)
 
     def _look(self, item: Hashable) -> None:
-        if self._brought[item].keys() >= self._present.keys():
-            self._complete[item].set()
+        brought, complete = self._brought[item], self._complete[item]
+        if not complete.done() and brought.keys() >= self._present.keys():
+            # Fixed here, once, so that all decide on the same.
+            complete.set_result({name: brought[name] for name in self._present})

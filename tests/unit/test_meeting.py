@@ -1,0 +1,47 @@
+"""Databases of one cell that wait for each other."""
+
+import asyncio
+
+from pgmagic.meeting import Meeting
+
+
+async def test_all_get_what_all_brought_in_the_order_named():
+    meeting = Meeting(["ewr", "jfk", "lga"])
+
+    async def bring(name, value):
+        return await meeting.arrive("columns", name, value)
+
+    seen = await asyncio.gather(bring("lga", 3), bring("ewr", 1), bring("jfk", 2))
+    assert all(list(brought.items()) == [("ewr", 1), ("jfk", 2), ("lga", 3)] for brought in seen)
+
+
+async def test_nobody_waits_for_one_that_left():
+    meeting = Meeting(["ewr", "jfk"])
+    waiting = asyncio.create_task(meeting.arrive("columns", "ewr", 1))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    meeting.leave("jfk")
+    assert await waiting == {"ewr": 1}
+    assert meeting.left == ["jfk"]
+
+
+async def test_a_cancelled_waiter_does_not_cancel_the_others():
+    meeting = Meeting(["ewr", "jfk", "lga"])
+    first = asyncio.create_task(meeting.arrive("columns", "ewr", 1))
+    second = asyncio.create_task(meeting.arrive("columns", "jfk", 2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    meeting.leave("ewr")
+    meeting.leave("lga")
+    assert await second == {"jfk": 2}
+
+
+async def test_items_are_met_for_one_by_one():
+    meeting = Meeting(["ewr", "jfk"])
+    await asyncio.gather(meeting.arrive(0, "ewr"), meeting.arrive(0, "jfk"))
+    later = asyncio.create_task(meeting.arrive(1, "ewr"))
+    await asyncio.sleep(0)
+    assert not later.done()
+    meeting.leave("jfk")
+    await later
