@@ -218,7 +218,16 @@ class ConnectFailed(Unavailable):
 
 
 class ConnectionLost(Unavailable):
-    """The connection broke while the statement ran; whether it took effect is not known."""
+    """The connection broke while the statement ran; whether it took effect is not known.
+
+    Where `sent` is False it broke before anything was sent: nothing took effect.
+    """
+
+    def __init__(
+        self, message: str, *, database: str, sent: bool = True, hint: str | None = None
+    ) -> None:
+        super().__init__(message, database=database, hint=hint)
+        self.sent = sent
 
 
 class PoolTimeout(Unavailable):
