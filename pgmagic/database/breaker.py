@@ -1,0 +1,183 @@
+"""Stop calling a database that is down, and find out when it is back.
+
+pybreaker keeps the state. It knows no coroutines, so who is let in is decided here, and it is told
+the outcome afterwards: https://github.com/danielfm/pybreaker.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Literal, TypeAlias
+
+import pybreaker
+
+from pgmagic.database.translation import Verdict, verdict
+from pgmagic.errors import CircuitOpen
+
+__all__ = ["Admission", "Breaker", "BreakerState"]
+
+logger = logging.getLogger(__name__)
+
+BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
+
+
+class Admission:
+    """One call that was let in. `trial` marks the one that decides an open circuit."""
+
+    __slots__ = ("trial",)
+
+    def __init__(self, *, trial: bool) -> None:
+        self.trial = trial
+
+
+class Breaker:
+    """The circuit breaker of one database.
+
+    `fail_max` outages in a row open the circuit. While it is open every call is refused at once;
+    after `reset_timeout` seconds one call, and one only, is let in to try. The server's refusals
+    count as answers; cancellations, limits and a pool that is busy count as nothing at all.
+
+    All of it runs on the thread of the event loop and never waits.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        fail_max: int = 5,
+        reset_timeout: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.reset_timeout = reset_timeout
+        self._clock = clock
+        self._opened_at = -float("inf")
+        self._trial_runs = False
+        self._last_error = ""
+        self._circuit = pybreaker.CircuitBreaker(
+            fail_max=fail_max,
+            reset_timeout=reset_timeout,
+            listeners=[_Listener(self)],
+            name=name,
+            throw_new_error_on_trip=False,  # the caller shall see what really happened
+        )
+
+    @property
+    def state(self) -> BreakerState:
+        """`half-open` is an open circuit that lets the next call in to try."""
+        if self._circuit.current_state == pybreaker.STATE_CLOSED:
+            return "closed"
+        return "open" if self.retry_in > 0 else "half-open"
+
+    @property
+    def failures(self) -> int:
+        """Outages in a row."""
+        return self._circuit.fail_counter
+
+    @property
+    def retry_in(self) -> float:
+        """Seconds until the next call may try, 0 where one may now."""
+        if self._circuit.current_state == pybreaker.STATE_CLOSED:
+            return 0.0
+        return max(0.0, self._opened_at + self.reset_timeout - self._clock())
+
+    @contextmanager
+    def guard(self, *, connecting: bool = False) -> Iterator[Admission]:
+        """Let one call in and learn from its end. Raises CircuitOpen."""
+        admission = self._admit()
+        try:
+            yield admission
+        except BaseException as error:
+            self.record(verdict(error, connecting=connecting), error)
+            raise
+        else:
+            self.record(Verdict.ANSWERED)
+        finally:
+            if admission.trial:
+                self._trial_runs = False
+
+    def record(self, learnt: Verdict, error: BaseException | None = None) -> None:
+        """Learn from a call that was let in.
+
+        A call that was let in before the circuit opened may end after it did: while the circuit is
+        open only the trial counts.
+        """
+        if learnt is Verdict.NEUTRAL or self._waits:
+            return
+        if learnt is Verdict.OUTAGE:
+            self._last_error = _short(error)
+            with suppress(_Outage):
+                self._circuit.call(_fail)
+        else:
+            self._circuit.call(_succeed)
+
+    def force_trial(self) -> None:
+        """Let the next call try, however long the circuit would still stay open."""
+        self._opened_at = -float("inf")
+
+    @property
+    def _waits(self) -> bool:
+        return self._circuit.current_state == pybreaker.STATE_OPEN
+
+    def _admit(self) -> Admission:
+        if self._circuit.current_state == pybreaker.STATE_CLOSED:
+            return Admission(trial=False)
+        if self._trial_runs or self.retry_in > 0:
+            raise self._refusal()
+        self._trial_runs = True
+        if self._waits:
+            self._circuit.half_open()
+        return Admission(trial=True)
+
+    def _refusal(self) -> CircuitOpen:
+        retry_in = self.retry_in
+        when = f"the next try is in {retry_in:.0f} s" if retry_in else "one call tries just now"
+        return CircuitOpen(
+            f"{self.name}: not asked, because it failed {self.failures or 'again'} "
+            f"{'times' if self.failures != 1 else 'time'} in a row"
+            + (f" ({self._last_error})" if self._last_error else "")
+            + f"; {when}",
+            database=self.name,
+            retry_in=retry_in,
+            hint=f"%pg_connect --retry {self.name} tries at once",
+        )
+
+    def _changed(self, old: str | None, new: str) -> None:
+        if new == pybreaker.STATE_OPEN:
+            self._opened_at = self._clock()
+        level = logging.WARNING if new == pybreaker.STATE_OPEN else logging.INFO
+        logger.log(level, "%s: circuit %s, was %s", self.name, new, old)
+
+
+class _Outage(Exception):
+    """Tells pybreaker of a failure; carries nothing of the real error."""
+
+
+class _Listener(pybreaker.CircuitBreakerListener):  # type: ignore[misc]  # untyped
+    def __init__(self, breaker: Breaker) -> None:
+        self._breaker = breaker
+
+    def state_change(
+        self,
+        cb: pybreaker.CircuitBreaker,
+        old_state: pybreaker.CircuitBreakerState | None,
+        new_state: pybreaker.CircuitBreakerState,
+    ) -> None:
+        self._breaker._changed(old_state.name if old_state else None, new_state.name)
+
+
+def _fail() -> None:
+    raise _Outage
+
+
+def _succeed() -> None:
+    pass
+
+
+def _short(error: BaseException | None) -> str:
+    """Name the error in a few words that hold no secret."""
+    if error is None:
+        return ""
+    message = getattr(error, "message", None)
+    return message if isinstance(message, str) else type(error).__name__
