@@ -82,7 +82,7 @@ class Statement:
     cell: str
     start: int
     stop: int
-    offsets: tuple[tuple[int, int], ...] = ((0, 0),)
+    offsets: tuple[tuple[int, int], ...]
     kind: Kind
 
     def locate(self, position: int) -> int:
@@ -99,9 +99,7 @@ class Statement:
 
     def placeholder(self, number: int) -> int:
         """Find the first placeholder of `$number` in the cell, as an offset from 0."""
-        for (begin, in_cell), (end, _) in zip(
-            self.offsets[1::2], self.offsets[2::2], strict=False
-        ):
+        for (begin, in_cell), (end, _) in zip(self.offsets[1::2], self.offsets[2::2], strict=False):
             if self.sql[begin:end].strip().partition("::")[0] == f"${number}":
                 return in_cell
         return self.start
