@@ -5,9 +5,12 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import asyncpg
+
+if TYPE_CHECKING:
+    from pgmagic.database.passwords import Prompt
 
 __all__ = ["Address", "Attempt", "Endpoint", "PasswordSource", "goes_on"]
 
@@ -49,7 +52,8 @@ class Endpoint:
     certificate is held against the name and not against the address. `server_settings` is all
     that the startup packet carries, the limits of the settings included. `connect_timeout` is in
     seconds and counts for each address. `password` is that of the first address, its source said
-    in words by `password_source` (`PGPASSWORD`, `~/.pgpass`, `keyring`, `none` …).
+    in words by `password_source` (`PGPASSWORD`, `~/.pgpass`, `keyring`, `none` …). `prompt` asks
+    the user where no place has one.
     """
 
     addresses: tuple[Address, ...]
@@ -65,6 +69,7 @@ class Endpoint:
     connect_timeout: float
     passwords: tuple[PasswordSource, ...] = field(repr=False)
     password_source: str
+    prompt: "Prompt | None" = field(default=None, repr=False)
 
     @property
     def password(self) -> PasswordSource:

@@ -1,0 +1,169 @@
+"""Where the password of a database comes from, asked anew for each connection.
+
+The first of these that there is: the callable of the settings, the variable named by
+`password_env`, the keyring, the DSN of `dsn_env`, the service, `PGPASSWORD`, the password file.
+Where none has one, the user may be asked.
+"""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TypeAlias
+
+from pgmagic.database.endpoint import Address, PasswordSource
+from pgmagic.database.parameters import Parameters
+from pgmagic.database.passfile import find_password, passfile_problem
+from pgmagic.database.places import Places
+from pgmagic.database.secret import Secret
+from pgmagic.database.settings import DatabaseSettings, PasswordProvider
+from pgmagic.errors import SettingsError
+
+__all__ = ["KEYRING_SERVICE", "Ask", "Prompt", "password_sources"]
+
+logger = logging.getLogger(__name__)
+
+KEYRING_SERVICE = "pgmagic"
+Ask: TypeAlias = Callable[[str], Awaitable[str]]
+"""Asks the user for the password of the named account, without showing it."""
+
+
+class Prompt:
+    """Asks the user once, however many connections want to know, and remembers the answer."""
+
+    def __init__(self, ask: Ask, account: str) -> None:
+        self.remembered: Secret | None = None
+        self._ask = ask
+        self._account = account
+        self._asking = asyncio.Lock()
+
+    async def __call__(self) -> str | None:
+        return self.remembered.reveal() if self.remembered else None
+
+    async def ask(self) -> None:
+        """Ask, unless somebody else has just been told."""
+        async with self._asking:
+            if self.remembered is None:
+                self.remembered = Secret(await self._ask(self._account))
+
+    def forget(self, refused: Secret) -> None:
+        """Forget what the server refused, so that the next connection asks again."""
+        if self.remembered is refused:
+            self.remembered = None
+
+
+def password_sources(
+    settings: DatabaseSettings,
+    parameters: Parameters,
+    places: Places,
+    *,
+    addresses: Sequence[Address],
+    names: Sequence[str],
+    user: str,
+    database: str,
+    environ: Mapping[str, str],
+) -> tuple[list[PasswordSource], str]:
+    """Give one source for each address, and the name of the source in words.
+
+    `names` are the hosts as the password file has them. Raises SettingsError where a source that
+    the settings name is not there.
+    """
+    if settings.password is not None:
+        return [_provided(settings.name, settings.password)] * len(addresses), "callable"
+    if settings.password_env is not None:
+        source = _from_variable(settings, settings.password_env, environ)
+        return [source] * len(addresses), settings.password_env
+    if settings.keyring:
+        if find_spec("keyring") is None:
+            raise SettingsError(
+                f"{settings.name}: keyring is not installed", hint="pip install keyring"
+            )
+        return [
+            _from_keyring(f"{user}@{name}:{address.port}/{database}")
+            for name, address in zip(names, addresses, strict=True)
+        ], "keyring"
+    secret = parameters.secret("password")
+    if secret is not None:
+        return [_known(secret)] * len(addresses), parameters.origin("password")
+    written = parameters["passfile"]
+    path = places.path(written) if written else places.passfile
+    sources = [
+        _from_passfile(path, name, address.port, database, user)
+        for name, address in zip(names, addresses, strict=True)
+    ]
+    return sources, _passfile_source(
+        path, places, list(zip(names, addresses, strict=True)), database, user
+    )
+
+
+def _passfile_source(
+    path: Path,
+    places: Places,
+    hosts: Sequence[tuple[str, Address]],
+    database: str,
+    user: str,
+) -> str:
+    shown = places.shown(path)
+    problem = passfile_problem(path)
+    if problem:
+        logger.warning('password file "%s" is ignored: it %s', shown, problem)
+        return f"none ({shown} {problem})"
+    for name, address in hosts:
+        if find_password(path, host=name, port=address.port, database=database, user=user):
+            return shown
+    return "none"
+
+
+def _provided(name: str, provider: PasswordProvider) -> PasswordSource:
+    async def ask_provider() -> str | None:
+        answer = provider()
+        password = await answer if inspect.isawaitable(answer) else answer
+        if not isinstance(password, str):
+            raise SettingsError(f"{name}: password gave {type(password).__name__} instead of text")
+        return password
+
+    return ask_provider
+
+
+def _from_variable(
+    settings: DatabaseSettings, variable: str, environ: Mapping[str, str]
+) -> PasswordSource:
+    if variable not in environ:
+        raise SettingsError(f"{settings.name}: password_env names {variable}, which is not set")
+
+    async def read_variable() -> str | None:
+        return environ.get(variable)
+
+    return read_variable
+
+
+def _from_keyring(account: str) -> PasswordSource:
+    async def ask_keyring() -> str | None:
+        keyring = import_module("keyring")
+        # It may wait for the user to unlock it.
+        password = await asyncio.to_thread(keyring.get_password, KEYRING_SERVICE, account)
+        if password is None:
+            raise SettingsError(
+                f"the keyring has no password for {account}",
+                hint=f"store it in a terminal: keyring set {KEYRING_SERVICE} {account}",
+            )
+        return str(password)
+
+    return ask_keyring
+
+
+def _known(secret: Secret) -> PasswordSource:
+    async def reveal() -> str | None:
+        return secret.reveal()
+
+    return reveal
+
+
+def _from_passfile(path: Path, host: str, port: int, database: str, user: str) -> PasswordSource:
+    async def read_passfile() -> str | None:
+        return find_password(path, host=host, port=port, database=database, user=user)
+
+    return read_passfile
