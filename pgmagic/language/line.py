@@ -1,15 +1,15 @@
 """Read the line and the body of a `%%pg` cell."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pgmagic.errors import CellError, MissingVariable
-from pgmagic.language.options import Options, option_named
+from pgmagic.language.options import OPTIONS, Option, Options, option_named
 from pgmagic.language.suggest import did_you_mean
 
-__all__ = ["Cell", "read_cell", "read_line"]
+__all__ = ["Cell", "read_cell", "read_line", "read_words"]
 
 # The first words of PostgreSQL's commands: where one of them stands on a `%pg` line, SQL begins.
 # https://www.postgresql.org/docs/current/sql-commands.html
@@ -75,6 +75,25 @@ def read_line(
     return _cell(rest, targets, options)
 
 
+def read_words(
+    line: str, magic: str, options: Sequence[Option]
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Read the line of a magic that takes words and options, no SQL.
+
+    Gives the words, and what the options say by field. Raises `CellError`.
+    """
+    words: list[str] = []
+    given: dict[str, Any] = {}
+    at = 0
+    while word := _WORD.match(line, at):
+        if word[1].startswith("--"):
+            at = _read_option(line, word, given, magic, options)
+        else:
+            words.append(_unquoted(word[1]))
+            at = word.end()
+    return tuple(words), given
+
+
 def _cell(sql: str, targets: tuple[str, ...], options: Options) -> Cell:
     into, show = options.into, True
     if assign := _ASSIGN.match(sql):
@@ -99,7 +118,7 @@ def _read_head(
     while word := _WORD.match(line, at):
         text = word[1]
         if text.startswith("--") and len(text) > 2 and text[2].isalpha():
-            at = _read_option(line, word, given)
+            at = _read_option(line, word, given, "%%pg", OPTIONS)
             continue
         if names is not None and _begins_sql(text, names):
             break
@@ -118,11 +137,17 @@ def _read_head(
     )
 
 
-def _read_option(line: str, word: re.Match[str], given: dict[str, Any]) -> int:
+def _read_option(
+    line: str,
+    word: re.Match[str],
+    given: dict[str, Any],
+    magic: str,
+    options: Sequence[Option],
+) -> int:
     """Read one option into `given`; give the offset behind it."""
     name, equals, text = word[1].partition("=")
     try:
-        option = option_named(name)
+        option = option_named(name, magic, options)
         if option.field in given:
             raise CellError(f"{name} is given twice")
         if option.metavar is None:

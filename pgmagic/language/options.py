@@ -1,13 +1,13 @@
 """The options of `%%pg`: one table that the parser, the help, completion and the docs all read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from pgmagic.errors import CellError
 from pgmagic.language.suggest import did_you_mean
 
-__all__ = ["OPTIONS", "Option", "Options"]
+__all__ = ["OPTIONS", "Option", "Options", "option_named", "python_name", "rows", "seconds"]
 
 As: TypeAlias = Literal["pandas", "arrow", "polars"]
 Numeric: TypeAlias = Literal["float", "exact"]
@@ -58,23 +58,26 @@ class Option:
             raise CellError(f"{self.name} takes {error}, not {text!r}") from None
 
 
-def _name(text: str) -> str:
+def python_name(text: str) -> str:
+    """Read the name of a variable. Raises `ValueError`."""
     if not text.isidentifier():
         raise ValueError("a Python name")
     return text
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """Read a time. Raises `ValueError` with what it takes."""
     try:
-        seconds = float(text.removesuffix("s"))
+        number = float(text.removesuffix("s"))
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
+        number = 0.0
+    if not 0 < number < float("inf"):
         raise ValueError("a number of seconds above 0")
-    return seconds
+    return number
 
 
-def _rows(text: str) -> int:
+def rows(text: str) -> int:
+    """Read a count, with or without marks between the thousands. Raises `ValueError`."""
     digits = text.replace("_", "").replace(",", "")
     if not (digits.isascii() and digits.isdigit()):
         raise ValueError("a whole number of rows")
@@ -82,12 +85,12 @@ def _rows(text: str) -> int:
 
 
 OPTIONS: tuple[Option, ...] = (
-    Option("--into", "into", "store the result in this variable, and show it", "NAME", _name),
+    Option("--into", "into", "store the result in this variable, and show it", "NAME", python_name),
     Option("--tag", "tag", "name of the column that says which database a row is from", "NAME"),
     Option("--split", "split", "give a dict of one frame per database"),
     Option("--all", "all", "give the result of every statement, not only the last one's"),
     Option("--partial", "partial", "where some databases fail, return the others' rows"),
-    Option("--limit", "limit", "at most so many rows of each database", "N", _rows),
+    Option("--limit", "limit", "at most so many rows of each database", "N", rows),
     Option(
         "--as",
         "as_",
@@ -110,7 +113,7 @@ OPTIONS: tuple[Option, ...] = (
         choices=("objects", "text"),
     ),
     Option("--tz", "tz", "time zone in which timestamptz columns are shown", "ZONE"),
-    Option("--timeout", "timeout", "give up after so many seconds", "SECONDS", _seconds),
+    Option("--timeout", "timeout", "give up after so many seconds", "SECONDS", seconds),
     Option("--background", "background", "return at once with a task that can be awaited"),
     Option("--session", "session", "keep this cell's connections for later cells", "NAME"),
     Option("--write", "write", "let this cell change data"),
@@ -118,14 +121,13 @@ OPTIONS: tuple[Option, ...] = (
     Option("--autocommit", "autocommit", "run each statement in a transaction of its own"),
 )
 
-_BY_NAME = {option.name: option for option in OPTIONS}
 
-
-def option_named(name: str) -> Option:
+def option_named(name: str, magic: str, options: Sequence[Option]) -> Option:
     """Find an option. Raises `CellError` with the near one for a name that is none."""
-    if option := _BY_NAME.get(name):
+    by_name = {option.name: option for option in options}
+    if option := by_name.get(name):
         return option
     raise CellError(
-        f"%%pg has no option {name}{did_you_mean(name, _BY_NAME)}",
-        hint="%%pg? lists the options",
+        f"{magic} has no option {name}{did_you_mean(name, by_name)}",
+        hint=f"{magic}? lists the options",
     )

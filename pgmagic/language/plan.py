@@ -35,6 +35,7 @@ class Plan:
     statements: tuple[Statement, ...]
     steps: tuple[Step, ...]
     transaction: Transaction
+    warnings: tuple[str, ...] = ()
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -77,6 +78,7 @@ def plan(
     statements: Sequence[Statement],
     targets: Sequence[str],
     read_only: Mapping[str, bool],
+    warnings: Sequence[str] = (),
 ) -> Plan:
     """Decide how a cell runs on its targets.
 
@@ -98,6 +100,7 @@ def plan(
         statements=tuple(statements),
         steps=steps,
         transaction=_transaction(cell, statements, steps),
+        warnings=tuple(warnings),
     )
     for statement in statements:
         _check(result, statement)
