@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Address", "Attempt", "Endpoint", "PasswordSource", "goes_on"]
 
-NOTHING: Mapping[str, str] = MappingProxyType({})
-
 
 class Address(NamedTuple):
     """A host, an IP address or the directory of a socket, and a port."""
@@ -65,7 +63,7 @@ class Endpoint:
     direct_tls: bool = False
     target_session_attrs: str = "any"
     load_balance: bool = False
-    server_settings: Mapping[str, str] = NOTHING
+    server_settings: Mapping[str, str] = field(default_factory=dict)
     connect_timeout: float
     passwords: tuple[PasswordSource, ...] = field(repr=False)
     password_source: str
