@@ -1,6 +1,8 @@
 """What the first keywords of a statement say about it."""
 
-from collections.abc import Iterator, Sequence, Set
+import itertools
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from pgmagic.language.scanner import Token, TokenKind
@@ -113,19 +115,21 @@ def _verb_index(words: Sequence[Word], level: int) -> int:
             continue
         if previous == ")" and text in {"search", "cycle"}:
             clause = True
-        elif (previous == ")" or clause) and text in QUERIES | CHANGES:
-            return index
-        elif previous == ")" and text == "(":
+        elif ((previous == ")" or clause) and text in QUERIES | CHANGES) or (
+            previous == ")" and text == "("
+        ):
             return index
         previous = text
     return level
 
 
-def _has(words: Sequence[Word], first: str, second: Set[str], *, depth: int | None = None) -> bool:
+def _has(
+    words: Sequence[Word], first: str, second: AbstractSet[str], *, depth: int | None = None
+) -> bool:
     """Whether one of `second` follows `first`, at `depth` or anywhere."""
     return any(
         this.text == first and following.text in second and depth in {None, this.depth}
-        for this, following in zip(words, words[1:], strict=False)
+        for this, following in itertools.pairwise(words)
     )
 
 
@@ -133,7 +137,7 @@ def _into(words: Sequence[Word], level: int) -> bool:
     """Whether INTO stands at the verb's level, not as somebody's name."""
     return any(
         word.text == "into" and word.depth <= level and before.text not in {"as", "."}
-        for before, word in zip(words, words[1:], strict=False)
+        for before, word in itertools.pairwise(words)
     )
 
 
@@ -149,7 +153,7 @@ def _is_transaction(top: Sequence[str]) -> bool:
     return verb in TRANSACTION and second != "prepared"
 
 
-def _is_outside_blocks(top: Sequence[str], everything: Set[str]) -> bool:
+def _is_outside_blocks(top: Sequence[str], everything: AbstractSet[str]) -> bool:
     """https://www.postgresql.org/docs/current/sql-commands.html: "cannot be executed inside"."""
     verb, second = (*top, "", "")[:2]
     target = next((text for text in top[1:] if text != ")"), "")
@@ -194,7 +198,7 @@ def _begins_query_of_with(words: Sequence[Word], index: int) -> bool:
     )
 
 
-def _is_read(verb: str, words: Sequence[Word], everything: Set[str]) -> bool:
+def _is_read(verb: str, words: Sequence[Word], everything: AbstractSet[str]) -> bool:
     if verb == "show":
         return True
     if verb == "explain":
@@ -226,7 +230,7 @@ def _evades_read_only(verb: str, top: Sequence[str], words: Sequence[Word]) -> b
 
 
 def _leaves_state(
-    verb: str, top: Sequence[str], words: Sequence[Word], everything: Set[str]
+    verb: str, top: Sequence[str], words: Sequence[Word], everything: AbstractSet[str]
 ) -> bool:
     second = (*top, "", "")[1]
     if verb == "set":
