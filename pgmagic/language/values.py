@@ -182,7 +182,7 @@ FOREIGN = {
 
 def _text(value: str) -> str:
     if NOT_SENDABLE.search(value):
-XX
+        raise Unsendable("it has a character that PostgreSQL's text can't hold")
     return value
 
 
