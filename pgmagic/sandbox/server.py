@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -19,6 +18,7 @@ from pgmagic.errors import SandboxError
 from pgmagic.sandbox.account import Account, readable_binaries
 from pgmagic.sandbox.binaries import Binaries, find_binaries
 from pgmagic.sandbox.hold import Hold, exclusive
+from pgmagic.sandbox.secret import new_password, write_secret
 from pgmagic.sandbox.watchdog import SOCKET_PREFIX, STEP_SECONDS, Postmaster
 
 __all__ = ["Server"]
@@ -95,6 +95,8 @@ class Server:
 
         Raises SandboxError.
         """
+        if self._hold is not None:
+            return self
         self._account = Account.choose()
         self._binaries = readable_binaries(self._binaries or find_binaries(), self._account)
         root = self._open_root()
@@ -196,13 +198,14 @@ class Server:
     def _open_root(self) -> Path:
         if self.root is None:
             root = Path(tempfile.mkdtemp(prefix="pgmagic-", dir=_temporary_folder(self._account)))
+            made = True
         else:
             root = self.root.expanduser().absolute()
-            root.mkdir(
-                parents=True, exist_ok=True, mode=0o700 if self._account.uid is None else 0o711
-            )
-        if self.root is None and self._account.uid is not None:
-            root.chmod(0o711)
+            made = not root.exists()
+            root.mkdir(parents=True, exist_ok=True)
+        if made:
+            # Another account must pass through, on its way to the data directory.
+            root.chmod(0o700 if self._account.uid is None else 0o711)
         if not self._account.can_enter(root):
             raise SandboxError(
                 f"the account {self._account.name}, which the server runs as, cannot enter {root}",
@@ -220,13 +223,13 @@ class Server:
             shutil.rmtree(unfinished, ignore_errors=True)
         new = Path(tempfile.mkdtemp(prefix=f"{self._data.name}.new-", dir=root))
         self._account.own(new)
-        self._password = secrets.token_urlsafe(18)
+        self._password = new_password()
         self._initdb(new)
         if self.hba is not None:
             self._write(new / "pg_hba.conf", "\n".join([*self.hba, ""]).encode())
         for name, content in self.files.items():
             self._write(new / name, content)
-        _write_secret(secret, json.dumps({"user": self.user, "password": self._password}))
+        write_secret(secret, json.dumps({"user": self.user, "password": self._password}))
         new.rename(self._data)
 
     def _initdb(self, data: Path) -> None:
@@ -292,6 +295,7 @@ class Server:
             command += ["-c", f"{name}={value}"]
         if self._hold is not None:
             self._hold.announce_launch()
+        self.log.touch(mode=0o600)
         with self.log.open("wb") as log:
             process = self._account.spawn(command, log)
         try:
@@ -359,10 +363,3 @@ def _shared_memory_is_small() -> bool:
         shared_memory = os.statvfs("/dev/shm")
         return shared_memory.f_bavail * shared_memory.f_frsize < MIN_SHARED_MEMORY
     return False
-
-
-def _write_secret(path: Path, text: str) -> None:
-    """Write a file that nobody else could read at any moment."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
