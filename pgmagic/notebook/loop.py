@@ -30,7 +30,7 @@ class LoopBlocked(PgMagicError):
     """Another thread asked, and the notebook's loop is held up by synchronous code."""
 
 
-class _Interrupted(Exception):  # noqa: N818
+class _Interrupted(Exception):
     """Carries an interrupt out of a task: a KeyboardInterrupt would end the kernel's loop."""
 
 

@@ -1,0 +1,81 @@
+"""From one outcome per database to what the cell returns."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pgmagic.columns import FrameOptions, agree, combine, to_frame
+from pgmagic.language.plan import Plan
+from pgmagic.outcome import Answer, Failure, Outcome, Result
+
+__all__ = ["Answers", "assemble"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """All that one cell got.
+
+    `value` is what it returns: a frame, a dict of frames by database (`--split`), a list of them
+    (`--all`), the text of COPY … TO STDOUT, or None where no statement has rows. `notes` say what
+    was done to the values; `elapsed` is in seconds.
+    """
+
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+    value: Any = None
+    notes: tuple[str, ...] = ()
+    elapsed: float = 0.0
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        return tuple(outcome for outcome in self.outcomes if isinstance(outcome, Failure))
+
+
+def assemble(
+    plan: Plan, outcomes: Sequence[Outcome], options: Mapping[str, FrameOptions]
+) -> tuple[Any, tuple[str, ...]]:
+    """Make the cell's value of what was answered, and the notes for its caption."""
+    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    notes: dict[str, None] = {}
+    values = []
+    for index in range(len(plan.statements)):
+        results = {answer.database: answer.results[index] for answer in answers}
+        if not results or not plan.keeps(index):
+            continue
+        if all(result.table is None and result.text is None for result in results.values()):
+            continue
+        value, said = _value(plan, results, options)
+        values.append(value)
+        notes.update(dict.fromkeys(said))
+    if plan.cell.options.all:
+        return values, tuple(notes)
+    return (values[-1] if values else None), tuple(notes)
+
+
+def _value(
+    plan: Plan, results: Mapping[str, Result], options: Mapping[str, FrameOptions]
+) -> tuple[Any, list[str]]:
+    several = len(plan.steps) > 1
+    notes = [
+        f"{name}: {note}" if several else note
+        for name, result in results.items()
+        for note in result.notes
+    ]
+    if any(result.text is not None for result in results.values()):
+        texts = {name: result.text for name, result in results.items()}
+        return (texts if several else next(iter(texts.values()))), notes
+    if several and not plan.cell.options.split:
+        first = next(iter(options.values()))
+        agreement = agree({name: result.columns for name, result in results.items()})
+        frame, said = combine(
+            {name: result.table for name, result in results.items()},
+            agreement,
+            tag=plan.cell.options.tag,
+            options=first,
+        )
+        return frame, [*notes, *said]
+    frames = {}
+    for name, result in results.items():
+        frames[name], said = to_frame(result.table, result.columns, options[name])
+        notes += [f"{name}: {note}" if several else note for note in said]
+    return (frames if several else next(iter(frames.values()))), notes

@@ -1,0 +1,177 @@
+"""What a notebook holds: databases, their pools, and one way to ask them. Knows no IPython."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pgmagic.answers import Answers, assemble
+from pgmagic.columns import FrameOptions
+from pgmagic.database.configuration import Configuration, load
+from pgmagic.database.pool import DatabasePool
+from pgmagic.database.settings import DatabaseSettings
+from pgmagic.database.statistics import DatabaseStatistics
+from pgmagic.dispatch import Watch, dispatch
+from pgmagic.errors import FanOutError
+from pgmagic.language.line import Cell
+from pgmagic.language.options import Options
+from pgmagic.language.plan import Plan, plan
+from pgmagic.language.statements import read
+from pgmagic.language.targets import resolve_targets
+from pgmagic.outcome import Answer, Outcome
+
+__all__ = ["Client"]
+
+
+class Client:
+    """Databases and their pools, on the event loop that first uses them.
+
+    async with pgmagic.Client.from_config() as pg:
+        frame = await pg.query("select count(*) from flights", on=["ewr", "jfk"])
+    """
+
+    def __init__(self, configuration: Configuration | None = None) -> None:
+        configuration = configuration or Configuration()
+        self.databases: dict[str, DatabaseSettings] = dict(configuration.databases)
+        self.groups: dict[str, tuple[str, ...]] = dict(configuration.groups)
+        self.default: str | None = configuration.default
+        self._pools: dict[str, DatabasePool] = {}
+
+    @classmethod
+    def from_config(cls, start: Path | None = None) -> Self:
+        """Read `pgmagic.toml`, from `start` (the working directory) upwards.
+
+        Raises `SettingsError` that names the file and the key.
+        """
+        return cls(load(start))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        open_pools = ", ".join(self._pools) or "none"
+        return f"<pgmagic.Client [{len(self.databases)} databases | open pools: {open_pools}]>"
+
+    # The databases
+
+    def pool(self, name: str) -> DatabasePool:
+        """Give the pool of a database. It connects when it is first asked for a connection."""
+        if name not in self._pools:
+            self._pools[name] = DatabasePool(self.databases[name])
+        return self._pools[name]
+
+    async def add(self, settings: DatabaseSettings) -> None:
+        """Add a database, or replace one of the same name and close its old pool."""
+        if pool := self._pools.pop(settings.name, None):
+            await pool.close()
+        self.databases[settings.name] = settings
+
+    def targets(self, words: Sequence[str]) -> tuple[str, ...]:
+        """Resolve names, patterns and groups. Raises `UnknownDatabase`."""
+        return resolve_targets(words, tuple(self.databases), self.groups, self.default)
+
+    def statistics(self) -> tuple[DatabaseStatistics, ...]:
+        """Give the statistics of every pool that has been used."""
+        return tuple(pool.statistics() for pool in self._pools.values())
+
+    async def close(self, *names: str) -> None:
+        """Close the pools of these databases, or all: cancel, then close, then terminate."""
+        chosen = [
+            self._pools.pop(name) for name in names or tuple(self._pools) if name in self._pools
+        ]
+        await asyncio.gather(*(pool.close() for pool in chosen))
+
+    # Asking them
+
+    async def query(
+        self,
+        sql: str,
+        *,
+        on: str | Sequence[str] = (),
+        values: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Run SQL on one database, or on several at once, and give a DataFrame.
+
+        `on` are targets as after `%%pg`; `values` has what `{name}` stands for; the options are
+        those of the magic, with `_` for `-`: `write=True`, `limit=10`, `as_="arrow"`.
+        Raises `QueryError` or `Unavailable` for one database, `FanOutError` for several.
+        """
+        known = {field.name for field in fields(Options)}
+        for name in options:
+            if name not in known:
+                raise TypeError(f"query() has no option {name!r}")
+        cell = Cell(
+            sql=sql,
+            targets=(on,) if isinstance(on, str) else tuple(on),
+            options=Options(**options),
+        )
+        return (await self.run(self.plan(cell, values or {}))).value
+
+    def plan(self, cell: Cell, namespace: Mapping[str, Any]) -> Plan:
+        """Decide what a cell does, without touching a database. Raises `CellError`."""
+        targets = self.targets(cell.targets)
+        reading = read(cell.sql, namespace)
+        read_only = {name: self.databases[name].read_only for name in targets}
+        return plan(cell, reading.statements, targets, read_only, reading.warnings)
+
+    async def run(self, plan: Plan, watch: Watch | None = None) -> Answers:
+        """Run a plan on all its databases at once. `watch` can be looked at while it runs.
+
+        Raises the database's own error where there is one target, `FanOutError` where there are
+        several and not all answered, unless the cell says `--partial`.
+        """
+        return await self._finish(plan, (), watch or Watch())
+
+    async def _finish(self, plan: Plan, known: Sequence[Outcome], watch: Watch) -> Answers:
+        """Ask the databases that have not answered yet, and put all answers together."""
+        started = time.monotonic()
+        answered = {outcome.database: outcome for outcome in known if isinstance(outcome, Answer)}
+        left = replace(
+            plan, steps=tuple(step for step in plan.steps if step.database not in answered)
+        )
+        options = {name: self._frame_options(plan, name) for name in plan.targets}
+        asked = await dispatch(left, self.pool, options, watch)
+        answered |= {outcome.database: outcome for outcome in asked}
+        outcomes = tuple(answered[name] for name in plan.targets)
+        # In a thread: a large frame must not hold up the loop, and with it the interrupt.
+        value, notes = await asyncio.to_thread(assemble, plan, outcomes, options)
+        answers = Answers(
+            plan=plan,
+            outcomes=outcomes,
+            value=value,
+            notes=(*plan.warnings, *notes),
+            elapsed=time.monotonic() - started,
+        )
+        if not answers.failures:
+            return answers
+        if len(outcomes) == 1:
+            raise answers.failures[0].error
+        if plan.cell.options.partial and len(answers.failures) < len(outcomes):
+            return answers
+
+        async def retry() -> Any:
+            return (await self._finish(plan, outcomes, Watch())).value
+
+        raise FanOutError(outcomes, answers.failures, partial=value, retry=retry)
+
+    def _frame_options(self, plan: Plan, database: str) -> FrameOptions:
+        options = plan.cell.options
+        return FrameOptions(
+            numeric=options.numeric,
+            json=options.json,
+            tz=options.tz,
+            limit=options.limit,
+            as_=options.as_,
+        )

@@ -1,0 +1,34 @@
+"""COPY … TO STDOUT as the user wrote it: its output is a text."""
+
+from typing import TYPE_CHECKING, Any
+
+from pgmagic.errors import CellError
+from pgmagic.outcome import Result
+
+if TYPE_CHECKING:
+    import asyncpg
+
+__all__ = ["copy_out"]
+
+
+async def copy_out(connection: "asyncpg.Connection[Any]", sql: str) -> Result:
+    """Run COPY … TO STDOUT and keep what it writes.
+
+    https://www.postgresql.org/docs/current/sql-copy.html. Raises `CellError` for the binary
+    format, which is no text.
+    """
+    parts: list[bytes] = []
+
+    async def take(data: bytes) -> None:
+        parts.append(bytes(data))
+
+    # As in `read`: asyncpg has no public way to run a COPY that is already written.
+    tag = await connection._copy_out(sql.rstrip().removesuffix(";"), take, None)
+    try:
+        text = b"".join(parts).decode()
+    except UnicodeDecodeError:
+        raise CellError(
+            "this COPY … TO STDOUT gives bytes that are no text",
+            hint="leave FORMAT binary out, or SELECT the rows: they travel in binary anyway",
+        ) from None
+    return Result(tag=tag, text=text)

@@ -1,0 +1,74 @@
+"""Run one plan on many databases at once; one outcome each."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from pgmagic.columns import FrameOptions, Progress
+from pgmagic.database.pool import DatabasePool
+from pgmagic.errors import PgMagicError
+from pgmagic.execution import Execution
+from pgmagic.language.plan import Plan
+from pgmagic.meeting import Meeting
+from pgmagic.outcome import Failure, Outcome
+
+__all__ = ["Watch", "dispatch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What can be seen of a cell while it runs: rows and bytes so far, and who is done."""
+
+    progress: dict[str, Progress] = field(default_factory=dict)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+
+async def dispatch(
+    plan: Plan,
+    pool: Callable[[str], DatabasePool],
+    options: Mapping[str, FrameOptions],
+    watch: Watch,
+) -> tuple[Outcome, ...]:
+    """Run a plan on all its databases at the same time.
+
+    Gives one outcome per database in the order written. A failure is a value here and does not
+    stop the others. When cancelled, cancels on every server and waits for it.
+    """
+    meeting = Meeting(plan.targets)
+    for name in plan.targets:
+        watch.progress[name] = Progress()
+    executions = [
+        Execution(
+            plan=plan,
+            step=step,
+            pool=pool(step.database),
+            meeting=meeting,
+            options=options[step.database],
+            progress=watch.progress[step.database],
+        )
+        for step in plan.steps
+    ]
+    if len(executions) == 1:
+        return (await _outcome(executions[0], watch),)
+    tasks = [asyncio.create_task(_outcome(execution, watch)) for execution in executions]
+    try:
+        await asyncio.wait(tasks)
+    finally:
+        for task in tasks:
+            task.cancel()  # does nothing to those that are done
+        await asyncio.wait(tasks)
+    return tuple(task.result() for task in tasks)
+
+
+async def _outcome(execution: Execution, watch: Watch) -> Outcome:
+    name, started = execution.step.database, time.monotonic()
+    outcome: Outcome
+    try:
+        outcome = await execution.run()
+    except PgMagicError as error:
+        outcome = Failure(database=name, error=error, elapsed=time.monotonic() - started)
+    finally:
+        execution.meeting.leave(name)
+    watch.outcomes[name] = outcome
+    return outcome

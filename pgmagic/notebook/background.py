@@ -1,0 +1,59 @@
+"""A cell that runs while others go on."""
+
+import asyncio
+import sys
+from collections.abc import Generator
+from typing import Any
+
+from pgmagic.errors import PgMagicError
+
+__all__ = ["Background"]
+
+
+class Background:
+    """A query that was started with `--background`: `await` it, in any cell, for its frame.
+
+    `cancel()` stops it on its servers.
+    """
+
+    def __init__(self, task: asyncio.Task[Any], targets: tuple[str, ...]) -> None:
+        self._task = task
+        self._targets = targets
+        self._awaited = False
+        task.add_done_callback(self._tell)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        self._awaited = True
+        # Shielded: interrupting the cell that waits leaves the query running.
+        return asyncio.shield(self._task).__await__()
+
+    def __repr__(self) -> str:
+        return f"<background query on {', '.join(self._targets)}: {self._state()}>"
+
+    def _state(self) -> str:
+        if not self._task.done():
+            return "running; await it for the frame"
+        if self._task.cancelled():
+            return "cancelled"
+        return "failed; await it for the error" if self._task.exception() else "done; await it"
+
+    def done(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self._task.done()
+
+    def result(self) -> Any:
+        """Give what it returned, or raise what it raised, once it is done."""
+        self._awaited = True
+        return self._task.result()
+
+    def cancel(self) -> None:
+        """Cancel it on its servers. May be called from any thread."""
+        self._awaited = True
+        self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+
+    def _tell(self, task: asyncio.Task[Any]) -> None:
+        """Report a failure that nobody is waiting for."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._awaited:
+            lines = error.report() if isinstance(error, PgMagicError) else [repr(error)]
+            print(f"in the background: {lines[0]}", file=sys.stderr)

@@ -1,0 +1,48 @@
+"""Load and unload: what `%load_ext pgmagic` puts into the shell, and takes out again."""
+
+import atexit
+
+from IPython.core.async_helpers import get_asyncio_loop
+from IPython.core.interactiveshell import InteractiveShell
+
+from pgmagic.client import Client
+from pgmagic.notebook.loop import NotebookLoop
+from pgmagic.notebook.magics import PgMagics
+from pgmagic.notebook.transform import CellTransformer
+
+__all__ = ["load", "unload"]
+
+
+def load(shell: InteractiveShell) -> None:
+    """Register the magics and the transformer; read the configuration. Opens no connection."""
+    if getattr(shell, "pgmagic", None) is not None:
+        return
+    home = NotebookLoop(get_asyncio_loop())
+    magics = PgMagics(shell, home, Client.from_config())
+    shell.register_magics(magics)
+    shell.pgmagic = magics
+    shell.input_transformers_cleanup.append(CellTransformer(shell, home.loop))
+    atexit.register(_at_exit, magics)
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Cancel what runs, close every pool, and leave the shell as it was."""
+    magics: PgMagics | None = getattr(shell, "pgmagic", None)
+    if magics is None:
+        return
+    atexit.unregister(_at_exit)
+    shell.input_transformers_cleanup[:] = [
+        transformer
+        for transformer in shell.input_transformers_cleanup
+        if not isinstance(transformer, CellTransformer)
+    ]
+    for kind, names in magics.magics.items():
+        for name in names:
+            shell.magics_manager.magics[kind].pop(name, None)
+    shell.configurables[:] = [known for known in shell.configurables if known is not magics]
+    shell.pgmagic = None
+    magics.home.run(magics.shut_down())
+
+
+def _at_exit(magics: PgMagics) -> None:
+    magics.home.close(magics.shut_down)

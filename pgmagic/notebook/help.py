@@ -1,0 +1,91 @@
+"""What `%%pg?` and its kin say, and the options of the smaller magics."""
+
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any, TypeVar, get_args
+
+from pgmagic.database.settings import DatabaseSettings
+from pgmagic.language.options import Option, python_name
+
+__all__ = ["CLOSE", "CONNECT", "SANDBOX", "described"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def described(options: Sequence[Option]) -> Callable[[F], F]:
+    """Append the table of options to a magic's docstring."""
+
+    def describe(magic: F) -> F:
+        width = max(len(_usage(option)) for option in options)
+        table = [f"      {_usage(option):<{width}}  {option.help}" for option in options]
+        about = (magic.__doc__ or "").rstrip()
+        magic.__doc__ = "\n".join([about, "", "    Options:", *table, ""])
+        return magic
+
+    return describe
+
+
+def _usage(option: Option) -> str:
+    return option.name if option.metavar is None else f"{option.name} {option.metavar}"
+
+
+def _flag(text: str) -> bool:
+    if text.lower() in ("true", "yes", "on"):
+        return True
+    if text.lower() in ("false", "no", "off"):
+        return False
+    raise ValueError("true or false")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("a number") from None
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("a whole number") from None
+
+
+def _reader(kind: Any) -> tuple[str, Callable[[str], Any] | None]:
+    """How a setting of this type is written, and how it is read."""
+    kinds = get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    if bool in kinds:
+        return "true|false", _flag
+    if float in kinds:
+        return "SECONDS", _number
+    if int in kinds and str not in kinds:
+        return "N", _whole
+    return "TEXT", None
+
+
+def _setting_options() -> list[Option]:
+    """Every setting that can be written as one word is an option of `%pg_connect`."""
+    left_out = {"name", "password", "init"}
+    return [
+        Option(
+            f"--{setting.name.replace('_', '-')}",
+            setting.name,
+            setting.metadata["about"],
+            *_reader(setting.type),
+        )
+        for setting in fields(DatabaseSettings)
+        if setting.name not in left_out
+    ]
+
+
+CONNECT: tuple[Option, ...] = (
+    *_setting_options(),
+    Option("--retry", "retry", "try a database again whose circuit is open"),
+)
+
+CLOSE: tuple[Option, ...] = (
+    Option("--session", "session", "close this session instead of the pools", "NAME", python_name),
+)
+
+SANDBOX: tuple[Option, ...] = (Option("--stop", "stop", "stop using the servers"),)

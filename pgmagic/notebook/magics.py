@@ -1,0 +1,153 @@
+"""The magics. Each reads its line, asks the client, and shows; nothing else."""
+
+from collections import ChainMap
+from collections.abc import Mapping
+from typing import Any
+
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import (
+    Magics,
+    line_cell_magic,
+    line_magic,
+    magics_class,
+    needs_local_scope,
+    no_var_expand,
+)
+
+from pgmagic import sandbox
+from pgmagic.answers import Answers
+from pgmagic.client import Client
+from pgmagic.database.configuration import from_options
+from pgmagic.dispatch import Watch
+from pgmagic.errors import CellError, FanOutError
+from pgmagic.language.line import Cell, read_cell, read_line, read_words
+from pgmagic.language.options import OPTIONS
+from pgmagic.notebook.background import Background
+from pgmagic.notebook.display import show, show_caption, show_notices
+from pgmagic.notebook.help import CLOSE, CONNECT, SANDBOX, described
+from pgmagic.notebook.loop import NotebookLoop
+from pgmagic.notebook.panel import PoolPanel
+
+__all__ = ["PgMagics"]
+
+
+@magics_class
+class PgMagics(Magics):
+    """`%%pg` and the magics around it."""
+
+    def __init__(self, shell: InteractiveShell, home: NotebookLoop, client: Client) -> None:
+        super().__init__(shell)
+        self.home = home
+        self.client = client
+        self.panels: list[PoolPanel] = []
+        self.sandbox: sandbox.Sandbox | None = None
+
+    async def cell(self, line: str, body: str) -> Any:
+        """Run a top-level `%%pg` cell: the input transformer has put an await before this."""
+        names = self.shell.user_ns
+        cell = read_cell(line, body, names)
+        if cell.options.background:
+            return self._background(cell, names)
+        return await self.home.cell(self._run(cell, names, captioned=True))
+
+    @no_var_expand
+    @needs_local_scope
+    @line_cell_magic
+    @described(OPTIONS)
+    def pg(
+        self, line: str, body: str | None = None, local_ns: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Run SQL on one database, or on many at once, and give a DataFrame.
+
+            %%pg [options] target [target …]        %pg [options] target [target …] SQL
+            SQL
+
+        A target is a database, a shell pattern (shard_*) or a group (@shards); without one the
+        default database is asked. {name} in the SQL is the variable's value, bound on the server.
+        """
+        names = ChainMap(dict(local_ns or {}), self.shell.user_ns)
+        if body is None:
+            cell = read_line(line, self.client.databases, names)
+        else:
+            cell = read_cell(line, body, names)
+        if cell.options.background:
+            return self._background(cell, names)
+        return self.home.run(self._run(cell, names, captioned=body is not None))
+
+    @no_var_expand
+    @line_magic
+    @described(CONNECT)
+    def pg_connect(self, line: str) -> Any:
+        """Add a database, and try it.
+
+            %pg_connect NAME [DSN] [options]
+
+        The DSN has no password: that comes from where libpq looks, from --password-env, from the
+        keyring, or it is asked for. Without a NAME: list the databases there are.
+        """
+        words, given = read_words(line, "%pg_connect", CONNECT)
+        if not words:
+            return self.client.listing()
+        if given.pop("retry", False):
+            return self.home.run(self.client.retry(*words))
+        name, *dsn = words
+        if len(dsn) > 1:
+            raise CellError(
+                f"%pg_connect takes a name and a DSN, not {len(words)} words",
+                hint="a DSN of the form key=value is written in quotes",
+            )
+        settings = from_options(name, dsn=dsn[0] if dsn else None, **given)
+        show(self.home.run(self.client.connect(settings)))
+        return None
+
+    @no_var_expand
+    @line_magic
+    def pg_pools(self, line: str) -> None:
+        """Show every pool, live: connections, waiting, acquire times, queries, errors, breaker."""
+        read_words(line, "%pg_pools", ())
+        panel = PoolPanel(self.client.statistics, loop=self.home.loop)
+        panel.show()
+        self.panels.append(panel)
+
+    @no_var_expand
+    @line_magic
+    @described(CLOSE)
+    def pg_close(self, line: str) -> None:
+        """Close the pools of databases, or of all; with --session a session of theirs.
+
+        %pg_close [target …] [--session NAME]
+        """
+        words, given = read_words(line, "%pg_close", CLOSE)
+        targets = self.client.targets(words) if words else tuple(self.client.databases)
+        if session := given.get("session"):
+            self.home.run(self.client.close_session(session, targets))
+        else:
+            self.home.run(self.client.close(*targets))
+
+    @no_var_expand
+    @line_magic
+    @described(SANDBOX)
+    def pg_sandbox(self, line: str) -> None:
+        """Start three real databases to play with: ewr, jfk and lga.
+
+            %pg_sandbox [--stop]
+
+        Each holds the flights of 2013 that left its airport, and airlines, airports, planes and
+        weather. The servers are started on this machine and end with the last notebook that uses
+        them; the data stays.
+        """
+
+    async def _run(self, cell: Cell, names: Mapping[str, Any], *, captioned: bool) -> Any:
+        plan = self.client.plan(cell, names)
+        watch = Watch()
+        try:
+            answers = await self.client.run(plan, watch)
+        except FanOutError as error:
+            error.retry_with(self.home.run)
+            raise
+        return self._deliver(cell, answers, captioned=captioned)
+
+    def _deliver(self, cell: Cell, answers: Answers, *, captioned: bool) -> Any:
+        return answers.value if cell.show else None
+
+    def _background(self, cell: Cell, names: Mapping[str, Any]) -> Any: ...
