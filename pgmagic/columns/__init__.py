@@ -1,1 +1,22 @@
-"""From the wire to a frame: type table, decoding, Arrow, pandas."""
+"""From the wire to a frame: what the columns are, their values, Arrow and pandas."""
+
+from pgmagic.columns.agreement import Agreement, ColumnsDiffer, agree
+from pgmagic.columns.catalog import describe
+from pgmagic.columns.copybinary import DecodeError
+from pgmagic.columns.frame import combine, to_frame
+from pgmagic.columns.options import FrameOptions, Progress
+from pgmagic.columns.reading import Reading, read
+
+__all__ = [
+    "Agreement",
+    "ColumnsDiffer",
+    "DecodeError",
+    "FrameOptions",
+    "Progress",
+    "Reading",
+    "agree",
+    "combine",
+    "describe",
+    "read",
+    "to_frame",
+]

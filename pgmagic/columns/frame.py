@@ -1,0 +1,103 @@
+"""Tables of one or several databases as the DataFrame that users see."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from pgmagic.columns.agreement import Agreement
+from pgmagic.columns.copybinary import batch_of
+from pgmagic.columns.interpret import Piece, interpret
+from pgmagic.columns.names import unique_names
+from pgmagic.columns.options import FrameOptions
+from pgmagic.columns.series import to_series
+from pgmagic.outcome import Column
+
+__all__ = ["combine", "to_frame"]
+
+
+def to_frame(
+    table: pa.Table, columns: Sequence[Column], options: FrameOptions
+) -> tuple[Any, tuple[str, ...]]:
+    """Make what the user sees of one database's rows, and notes for the caption.
+
+    `table` and `columns` are as `read` and `describe` gave them. Gives a pandas DataFrame, or
+    what `options.as_` says.
+    """
+    pieces = [[Piece(table.column(index), column.type)] for index, column in enumerate(columns)]
+    return _build(columns, pieces, table.num_rows, None, options)
+
+
+def combine(
+    tables: Mapping[str, pa.Table],
+    agreement: Agreement,
+    *,
+    tag: str = "database",
+    options: FrameOptions,
+) -> tuple[Any, tuple[str, ...]]:
+    """Make one frame of several databases' rows, with a leading column `tag` that names them.
+
+    Rows stand in the order of `tables`. Each database is a category, rows or not.
+    """
+    pieces = [
+        [
+            Piece(table.column(agreement.order[name][index]), agreement.described[name][index])
+            for name, table in tables.items()
+        ]
+        for index in range(len(agreement.columns))
+    ]
+    counts = {name: table.num_rows for name, table in tables.items()}
+    leading = (tag, counts)
+    frame, notes = _build(agreement.columns, pieces, sum(counts.values()), leading, options)
+    return frame, (*agreement.notes, *notes)
+
+
+def _build(
+    columns: Sequence[Column],
+    pieces: Sequence[Sequence[Piece]],
+    rows: int,
+    leading: tuple[str, Mapping[str, int]] | None,
+    options: FrameOptions,
+) -> tuple[Any, tuple[str, ...]]:
+    taken = [leading[0]] if leading else []
+    names, notes = unique_names([column.name for column in columns], taken=taken)
+    arrays: list[Any] = []
+    said = list(notes)
+    for name, column, parts in zip(names, columns, pieces, strict=True):
+        values, note = interpret(parts, column.type, options)
+        if options.as_ == "pandas":
+            values, further = to_series(values, column.type, options)
+            note = note or further
+        arrays.append(values)
+        if note:
+            said.append(f"{name}: {note}")
+    if leading:
+        names.insert(0, leading[0])
+        arrays.insert(0, _tags(leading[1], options))
+    return _frame(names, arrays, rows, options), tuple(said)
+
+
+def _tags(counts: Mapping[str, int], options: FrameOptions) -> Any:
+    codes = np.repeat(np.arange(len(counts), dtype=np.int32), list(counts.values()))
+    if options.as_ == "pandas":
+        return pd.Categorical.from_codes(codes, categories=pd.Index(list(counts), dtype="str"))
+    return pa.DictionaryArray.from_arrays(codes, pa.array(list(counts), pa.large_string()))
+
+
+def _frame(names: Sequence[str], arrays: Sequence[Any], rows: int, options: FrameOptions) -> Any:
+    if options.as_ == "pandas":
+        frame = pd.DataFrame(dict(enumerate(arrays)), index=pd.RangeIndex(rows), copy=False)
+        frame.columns = pd.Index(names, dtype="str")
+        return frame
+    if not arrays:
+        return pa.Table.from_batches([batch_of([], rows)])
+    table = pa.table(list(arrays), names=list(names))
+    return table if options.as_ == "arrow" else _polars(table)
+
+
+def _polars(table: pa.Table) -> Any:
+    import polars
+
+    return polars.from_arrow(table)

@@ -1,0 +1,33 @@
+"""How a result is to be given, and how far it has come."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["FrameOptions", "Progress"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameOptions:
+    """What the user may choose about a result.
+
+    `numeric`: "float" gives float64 and turns to decimals only where a float would lose a whole
+    number; "exact" always gives decimals. `json`: parsed "objects", or the server's "text".
+    `tz`: the time zone in which timestamptz is shown, UTC if None. `limit`: rows kept at most.
+    `max_result_bytes`: bytes taken from the wire at most, per statement and database.
+    `as_`: what `to_frame` and `combine` return.
+    """
+
+    numeric: Literal["float", "exact"] = "float"
+    json: Literal["objects", "text"] = "objects"
+    tz: str | None = None
+    limit: int | None = None
+    max_result_bytes: int | None = None
+    as_: Literal["pandas", "arrow", "polars"] = "pandas"
+
+
+@dataclass(slots=True)
+class Progress:
+    """Rows and bytes so far. The reader writes, a face may look at any time."""
+
+    rows: int = 0
+    bytes: int = 0

@@ -1,0 +1,143 @@
+"""Rows of what COPY cannot carry: EXPLAIN, SHOW, CALL, FETCH, EXECUTE.
+
+asyncpg's own decoders damage some values and refuse others, so the bytes are taken out as they
+came and put into the form of a COPY stream.
+"""
+
+import struct
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+
+from pgmagic.columns import types as t
+from pgmagic.columns.arrays import pack_texts, parse
+from pgmagic.columns.copybinary import HEADER, TRAILER
+from pgmagic.columns.types import Cast, cast_of
+from pgmagic.outcome import Column
+
+if TYPE_CHECKING:
+    from asyncpg.prepared_stmt import PreparedStatement
+
+__all__ = ["Records"]
+
+ROWS_AT_ONCE: Final = 1000
+
+# Read through a cursor, which needs a transaction; these can stand in one. Others give few rows.
+STREAMED: Final = frozenset(
+    ("select", "values", "table", "insert", "update", "delete", "merge", "execute", "fetch")
+)
+
+# asyncpg gives these as they are.
+HARMLESS: Final = frozenset((t.TEXT, t.VARCHAR, t.NAME, t.JSON))
+
+_field = struct.Struct(">i")
+
+
+class RawRecord(asyncpg.Record):
+    """A row of bytes. A class of its own keeps such statements apart in asyncpg's cache."""
+
+
+class Records:
+    """The rows of one statement as a COPY stream. `tag` is the server's, once all were read."""
+
+    def __init__(
+        self, connection: "asyncpg.Connection[Any]", sql: str, columns: Sequence[Column]
+    ) -> None:
+        self._connection = connection
+        self._sql = sql
+        self._columns = columns
+        self.tag = ""
+
+    async def stream(self, verb: str, limit: int | None) -> AsyncIterator[bytes]:
+        """Run the statement and give the stream in pieces; stop once `limit` rows are passed."""
+        encode = await self._encoder()
+        statement = await self._prepare()
+        yield HEADER
+        if verb not in STREAMED:
+            yield encode(await statement.fetch())
+            self.tag = statement.get_statusmsg()
+        elif self._connection.is_in_transaction():
+            async for rows in _batches(statement, limit):
+                yield encode(rows)
+        else:
+            async with self._connection.transaction():
+                async for rows in _batches(statement, limit):
+                    yield encode(rows)
+        yield TRAILER
+
+    async def _prepare(self) -> "PreparedStatement[RawRecord]":
+        """Prepare the statement so that its values stay bytes.
+
+        A prepared statement keeps the codecs that it was prepared with, so ours are gone again
+        before anything else runs on the connection. asyncpg has no public way to set one for an
+        array.
+        """
+        connection: Any = self._connection
+        settings = connection._protocol.get_settings()
+        types = {column.type.oid: column.type for column in self._columns}
+        types = {oid: type_ for oid, type_ in types.items() if oid not in HARMLESS}
+        try:
+            for type_ in types.values():
+                form = "binary" if cast_of(type_) is Cast.NONE else "text"
+                settings.add_python_codec(
+                    type_.oid, type_.name, type_.schema, [], "scalar", _same, _same, form
+                )
+            return await self._connection.prepare(self._sql, record_class=RawRecord)
+        finally:
+            for type_ in types.values():
+                settings.remove_python_codec(type_.oid, type_.name, type_.schema)
+            if types:
+                connection._drop_local_statement_cache()
+
+    async def _encoder(self) -> Callable[[Sequence[asyncpg.Record]], bytes]:
+        arrays = {
+            index: await self._delimiter(column)
+            for index, column in enumerate(self._columns)
+            if cast_of(column.type) is Cast.TEXT_ARRAY
+        }
+        count = struct.pack(">h", len(self._columns))
+
+        def encode(rows: Sequence[asyncpg.Record]) -> bytes:
+            stream = bytearray()
+            for row in rows:
+                stream += count
+                for index, value in enumerate(row.values()):
+                    if value is None:
+                        stream += b"\xff\xff\xff\xff"
+                        continue
+                    if index in arrays:
+                        value = pack_texts(*parse(value, arrays[index]))
+                    elif isinstance(value, str):
+                        value = value.encode()
+                    stream += _field.pack(len(value))
+                    stream += value
+            return bytes(stream)
+
+        return encode
+
+    async def _delimiter(self, column: Column) -> str:
+        """Ask which character stands between the elements of an array's text."""
+        delimiter: str | None = await self._connection.fetchval(
+            "SELECT e.typdelim::text FROM pg_catalog.pg_type a "
+            "JOIN pg_catalog.pg_type e ON e.oid = a.typelem WHERE a.oid = $1",
+            column.type.oid,
+        )
+        return delimiter or ","
+
+
+async def _batches(
+    statement: "PreparedStatement[RawRecord]", limit: int | None
+) -> AsyncIterator[list[RawRecord]]:
+    cursor = await statement.cursor()
+    passed = 0
+    while limit is None or passed <= limit:
+        rows = await cursor.fetch(ROWS_AT_ONCE)
+        if not rows:
+            break
+        yield rows
+        passed += len(rows)
+
+
+def _same(value: Any) -> Any:
+    return value

@@ -1,0 +1,173 @@
+"""From Arrow columns to the arrays that pandas keeps, by the table in the design."""
+
+import json
+import math
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pgmagic.columns import types as t
+from pgmagic.columns.interpret import MONTH_DAY_NANO
+from pgmagic.columns.options import FrameOptions
+from pgmagic.columns.text import DAY, interval_text
+from pgmagic.columns.types import wire_type
+from pgmagic.outcome import PgType
+
+__all__ = ["to_series"]
+
+LARGEST: Final = 2**63 - 1
+NAT: Final = -(2**63)  # numpy's not-a-time
+JSON: Final = (t.JSON, t.JSONB)
+NULLABLE: Final = {
+    pa.bool_(): "boolean",
+    pa.int16(): "Int16",
+    pa.int32(): "Int32",
+    pa.int64(): "Int64",
+    pa.uint32(): "UInt32",
+}
+
+
+def to_series(
+    values: pa.ChunkedArray, type_: PgType, options: FrameOptions
+) -> tuple[Any, str | None]:
+    """Make a pandas array of an Arrow column; give a note where it is not what it would be.
+
+    The Arrow type decides, so that a column of no rows or of NULL alone has its proper dtype.
+    """
+    type_ = wire_type(type_)
+    arrow = values.type
+    if pa.types.is_list(arrow):
+        return _lists(values, type_, options), None
+    if pa.types.is_large_string(arrow):
+        if type_.oid in JSON and options.json == "objects":
+            return _parsed(values)
+        return pd.array(values, dtype="str"), None
+    if pa.types.is_timestamp(arrow):
+        return _timestamps(values, options.tz), None
+    if arrow == pa.month_day_nano_interval():
+        return _durations(values)
+    return _plain(values), None
+
+
+def _plain(values: pa.ChunkedArray) -> Any:
+    arrow = values.type
+    if pa.types.is_dictionary(arrow):
+        return _categories(values)
+    if pa.types.is_date32(arrow):
+        days = _numpy(values.cast(pa.int32()).cast(pa.int64()), NAT)
+        return days.view("datetime64[D]").astype("datetime64[s]")
+    if pa.types.is_decimal(arrow):
+        return pd.array(values, dtype=pd.ArrowDtype(arrow))
+    if pa.types.is_floating(arrow):
+        return _numpy(values, math.nan)
+    if pa.types.is_integer(arrow) or pa.types.is_boolean(arrow):
+        if values.null_count == 0:
+            return _numpy(values, 0)
+        return pd.array(values, dtype=NULLABLE[arrow])
+    return _objects(values.to_pylist())
+
+
+def _numpy(values: pa.ChunkedArray, missing: Any) -> np.ndarray[Any, Any]:
+    """Copy a column of numbers into one array that pandas may write to."""
+    if values.null_count:
+        values = pc.fill_null(values, missing)
+    parts = [chunk.to_numpy(zero_copy_only=False) for chunk in values.chunks]
+    return np.concatenate(parts) if parts else np.empty(0, values.type.to_pandas_dtype())
+
+
+def _objects(values: list[Any]) -> np.ndarray[Any, Any]:
+    """Keep Python objects as they are: numpy would make a table of lists."""
+    objects = np.empty(len(values), object)
+    for index, value in enumerate(values):
+        objects[index] = value
+    return objects
+
+
+def _categories(values: pa.ChunkedArray) -> pd.Categorical:
+    labels = values.chunk(0).dictionary.to_pylist() if values.num_chunks else []
+    codes = [chunk.indices.fill_null(-1).to_numpy() for chunk in values.chunks]
+    return pd.Categorical.from_codes(
+        np.concatenate([np.empty(0, np.int32), *codes]),
+        categories=pd.Index(labels, dtype="str"),
+        ordered=True,
+    )
+
+
+def _timestamps(values: pa.ChunkedArray, zone: str | None) -> Any:
+    moments = _numpy(values.cast(pa.int64()), NAT).view("datetime64[us]")
+    if values.type.tz is None:
+        return moments
+    utc = pd.DatetimeIndex(moments).tz_localize("UTC")
+    return (utc if zone is None else utc.tz_convert(zone)).array
+
+
+def _durations(values: pa.ChunkedArray) -> tuple[Any, str | None]:
+    """Add the days of an interval to its time; a month has no fixed length."""
+    parts = [
+        np.frombuffer(chunk.buffers()[1] or b"", MONTH_DAY_NANO)[chunk.offset :][: len(chunk)]
+        for chunk in values.chunks
+    ]
+    if not parts:
+        return np.empty(0, "timedelta64[us]"), None
+    whole, missing = np.concatenate(parts), values.is_null().to_numpy()
+    months, days = np.where(missing, 0, whole["months"]), np.where(missing, 0, whole["days"])
+    time = np.where(missing, 0, whole["nanoseconds"]) // 1000
+    # Two times the time of day's bound are kept free, so that the sum cannot overflow.
+    too_long = np.abs(days.astype(float)) * DAY + np.abs(time.astype(float)) > 0.99 * LARGEST
+    if months.any() or too_long.any():
+        texts = [
+            None if gone else interval_text(*map(int, interval))
+            for gone, interval in zip(missing, zip(months, days, time, strict=True), strict=True)
+        ]
+        note = (
+            "text, because a month has no fixed length"
+            if months.any()
+            else "text, because the interval is too long"
+        )
+        return pd.array(pa.chunked_array([pa.array(texts, pa.large_string())]), dtype="str"), note
+    microseconds = days.astype(np.int64) * DAY + time
+    return np.where(missing, NAT, microseconds).view("timedelta64[us]"), None
+
+
+def _parsed(values: pa.ChunkedArray) -> tuple[Any, str | None]:
+    texts = values.to_pylist()
+    try:
+        return _objects([None if text is None else _parse(text) for text in texts]), None
+    except (RecursionError, ValueError):
+        note = "the server's text, because it is too deeply nested to be parsed"
+        return pd.array(values, dtype="str"), note
+
+
+def _parse(text: str) -> Any:
+    return json.loads(text, parse_float=_float, parse_int=_int)
+
+
+def _float(text: str) -> float | Decimal:
+    """Read a number with a point or an exponent; too large a one stays exact."""
+    number = float(text)
+    return Decimal(text) if math.isinf(number) else number
+
+
+def _int(text: str) -> int | Decimal:
+    """Read a whole number; Python refuses thousands of digits as an int."""
+    return int(text) if len(text) < 4000 else Decimal(text)
+
+
+def _lists(values: pa.ChunkedArray, type_: PgType, options: FrameOptions) -> Any:
+    """Make Python lists; the documents in an array of json are parsed as well."""
+    element = type_.element
+    lists = values.to_pylist()
+    if element is not None and element.oid in JSON and options.json == "objects":
+        lists = [_each(_parse, value) for value in lists]
+    return _objects(lists)
+
+
+def _each(parse: Callable[[str], Any], value: Any) -> Any:
+    if isinstance(value, list):
+        return [_each(parse, element) for element in value]
+    return None if value is None else parse(value)
