@@ -8,11 +8,12 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import pybreaker
 
-from pgmagic.database.translation import Verdict, verdict
+from pgmagic.database.translation import Verdict, verdict, why
 from pgmagic.errors import CircuitOpen
 
 __all__ = ["Admission", "Breaker", "BreakerState"]
@@ -22,13 +23,16 @@ logger = logging.getLogger(__name__)
 BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
 
 
+@dataclass(slots=True, kw_only=True)
 class Admission:
-    """One call that was let in. `trial` marks the one that decides an open circuit."""
+    """One call that was let in.
 
-    __slots__ = ("trial",)
+    `trial` marks the one that decides an open circuit. A call that succeeded without asking the
+    server anything sets `answered` to False: then it proves nothing.
+    """
 
-    def __init__(self, *, trial: bool) -> None:
-        self.trial = trial
+    trial: bool
+    answered: bool = True
 
 
 class Breaker:
@@ -73,7 +77,7 @@ class Breaker:
     @property
     def failures(self) -> int:
         """Outages in a row."""
-        return self._circuit.fail_counter
+        return int(self._circuit.fail_counter)
 
     @property
     def retry_in(self) -> float:
@@ -92,7 +96,7 @@ class Breaker:
             self.record(verdict(error, connecting=connecting), error)
             raise
         else:
-            self.record(Verdict.ANSWERED)
+            self.record(Verdict.ANSWERED if admission.answered else Verdict.NEUTRAL)
         finally:
             if admission.trial:
                 self._trial_runs = False
@@ -106,7 +110,7 @@ class Breaker:
         if learnt is Verdict.NEUTRAL or self._waits:
             return
         if learnt is Verdict.OUTAGE:
-            self._last_error = _short(error)
+            self._last_error = why(error) if error else ""
             with suppress(_Outage):
                 self._circuit.call(_fail)
         else:
@@ -118,13 +122,17 @@ class Breaker:
 
     @property
     def _waits(self) -> bool:
-        return self._circuit.current_state == pybreaker.STATE_OPEN
+        return bool(self._circuit.current_state == pybreaker.STATE_OPEN)
+
+    def check(self) -> None:
+        """Raise CircuitOpen where no call would be let in now."""
+        if self.state != "closed" and (self._trial_runs or self.retry_in > 0):
+            raise self._refusal()
 
     def _admit(self) -> Admission:
-        if self._circuit.current_state == pybreaker.STATE_CLOSED:
+        self.check()
+        if self.state == "closed":
             return Admission(trial=False)
-        if self._trial_runs or self.retry_in > 0:
-            raise self._refusal()
         self._trial_runs = True
         if self._waits:
             self._circuit.half_open()
@@ -134,7 +142,7 @@ class Breaker:
         retry_in = self.retry_in
         when = f"the next try is in {retry_in:.0f} s" if retry_in else "one call tries just now"
         return CircuitOpen(
-            f"{self.name}: not asked, because it failed {self.failures or 'again'} "
+            f"not asked, because it failed {self.failures or 'again'} "
             f"{'times' if self.failures != 1 else 'time'} in a row"
             + (f" ({self._last_error})" if self._last_error else "")
             + f"; {when}",
@@ -173,11 +181,3 @@ def _fail() -> None:
 
 def _succeed() -> None:
     pass
-
-
-def _short(error: BaseException | None) -> str:
-    """Name the error in a few words that hold no secret."""
-    if error is None:
-        return ""
-    message = getattr(error, "message", None)
-    return message if isinstance(message, str) else type(error).__name__

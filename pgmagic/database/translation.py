@@ -28,7 +28,16 @@ from pgmagic.errors import (
 if TYPE_CHECKING:
     from pgmagic.language.statement import Statement
 
-__all__ = ["Fault", "Verdict", "condition", "fault_of", "not_connected", "translated", "verdict"]
+__all__ = [
+    "Fault",
+    "Verdict",
+    "condition",
+    "fault_of",
+    "not_connected",
+    "translated",
+    "verdict",
+    "why",
+]
 
 
 class Verdict(Enum):
@@ -164,7 +173,7 @@ def not_connected(
     error = _origin(error)
     sqlstate = getattr(error, "sqlstate", None)
     return ConnectFailed(
-        f"{database}: cannot connect to {where}: {_why_not(error, timeout)}",
+        f"cannot connect to {where}: {why(error, timeout=timeout)}",
         database=database,
         sqlstate=sqlstate,
         hint=HINTS.get(sqlstate or ""),
@@ -237,13 +246,13 @@ def _as_exception(error: BaseException) -> Exception:
 def _lost(error: Exception, fault: Fault, database: str) -> ConnectionLost:
     if fault is Fault.UNSENT:
         return ConnectionLost(
-            f"{database}: the connection was gone before the statement was sent",
+            "the connection was gone before the statement was sent",
             database=database,
             sent=False,
         )
     words = _words(error)
     return ConnectionLost(
-        f"{database}: the connection was lost" + (f": {words}" if words else ""),
+        "the connection was lost" + (f": {words}" if words else ""),
         database=database,
         hint="a change may have taken effect or not: look before it is repeated",
     )
@@ -257,15 +266,15 @@ def _stopped(
         # gives one SQLSTATE, and tells them apart in words only, in its own language.
         if "user request" in _words(error):
             return QueryCancelled(
-                f"{database}: somebody cancelled the statement on the server", database=database
+                "somebody cancelled the statement on the server", database=database
             )
         limit = f" of {statement_timeout:g} s" if statement_timeout else ""
         return QueryTimeout(
-            f"{database}: the statement took longer than the server's statement_timeout{limit}",
+            f"the statement took longer than the server's statement_timeout{limit}",
             database=database,
             hint="the setting statement_timeout, in seconds, raises the limit",
         )
-    return QueryTimeout(f"{database}: the statement took too long", database=database)
+    return QueryTimeout("the statement took too long", database=database)
 
 
 def _misfit(error: Exception, statement: "Statement | None") -> CellError:
@@ -314,12 +323,15 @@ def _words(error: Exception) -> str:
     return str(error.args[0]) if isinstance(error, asyncpg.PostgresError) and error.args else ""
 
 
-def _why_not(error: BaseException, timeout: float) -> str:
+def why(error: BaseException, *, timeout: float | None = None) -> str:
+    """Say in a few words, none of them secret, why a database could not be reached."""
     match error:
+        case PgMagicError():
+            return error.message
         case asyncpg.PostgresError():
             return _words(error)
         case TimeoutError():
-            return f"no answer within {timeout:g} s"
+            return "no answer" + (f" within {timeout:g} s" if timeout else "")
         case socket.gaierror():
             return "the name of the host is not known"
         case ssl.SSLCertVerificationError():

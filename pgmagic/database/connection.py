@@ -1,0 +1,98 @@
+"""A connection that is as new when the next cell gets it."""
+
+import time
+from typing import Any
+
+import asyncpg
+
+__all__ = ["Connection"]
+
+# All that a cell can leave behind, undone in one round trip. DISCARD ALL would also drop the
+# statements that asyncpg has prepared, and may not stand among others:
+# https://www.postgresql.org/docs/current/sql-discard.html
+RESET = """
+set session authorization default;
+reset role;
+reset all;
+close all;
+unlisten *;
+select pg_catalog.pg_advisory_unlock_all();
+discard temp;
+discard sequences;
+"""
+
+
+class Connection(asyncpg.Connection):
+    """asyncpg's connection; knows how to reset itself, and since when it is idle.
+
+    `init` are the statements that the user wants on every connection. `reset all` undoes them, so
+    they are run again after it. `idle_since` is wall-clock time, which goes on while a laptop
+    sleeps, and None while somebody uses the connection. `retired` is set while pgmagic itself may
+    close the connection, so that it is not counted as lost.
+    """
+
+    init: tuple[str, ...] = ()
+    tainted: bool = False
+    retired: bool = False
+    idle_since: float | None = None
+
+    async def prepare_for_use(self, init: tuple[str, ...]) -> None:
+        """Run the user's statements for new connections."""
+        self.init = init
+        if init:
+            await self.execute(";\n".join(init))
+
+    def get_reset_query(self) -> str:
+        """Give what undoes all that a cell may have left behind."""
+        # A transaction that is still open goes first: the rest must not be undone with it.
+        rollback = "rollback;" if self.is_in_transaction() else ""
+        return rollback + RESET + ";\n".join(self.init)
+
+    async def reset(self, *, timeout: float | None = None) -> None:
+        """Undo what was left behind, in one round trip. `timeout` is in seconds."""
+        # asyncpg would complain on the loop about a transaction that is open, and take three trips.
+        await self.execute(self.get_reset_query(), timeout=timeout)
+
+    async def is_alive(self, *, timeout: float) -> bool:
+        """Ask the server for nothing, and wait at most `timeout` seconds for it."""
+        try:
+            await self.execute("", timeout=timeout)
+        except (
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+            OSError,
+        ):
+            self.terminate()
+        return not self.is_closed()
+
+    def itself(self) -> "Connection":
+        """Give the connection behind the proxy that asyncpg's pool lends."""
+        return self
+
+    def retire(self) -> None:
+        """Close at once, on purpose."""
+        self.retired = True
+        self.terminate()
+
+    def mark_used(self) -> None:
+        self.idle_since = None
+
+    def mark_idle(self) -> None:
+        self.idle_since = time.time()
+
+    def taint(self) -> None:
+        """Remember that a reset cannot undo what was done: this connection is used once only."""
+        self.tainted = True
+
+    def idle_for(self) -> float | None:
+        """Seconds since it was used last, None while it is in use."""
+        return None if self.idle_since is None else abs(time.time() - self.idle_since)
+
+    def setsockopt(self, *options: tuple[int, int, int]) -> None:
+        """Set options of the socket; asyncpg has no public way to it."""
+        transport: Any = self._transport  # type: ignore[attr-defined]
+        socket = transport.get_extra_info("socket")
+        if socket is not None:
+            for option in options:
+                socket.setsockopt(*option)

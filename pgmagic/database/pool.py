@@ -1,0 +1,410 @@
+"""One database: its connections, its breaker, its counters."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from pgmagic.database.breaker import Breaker
+from pgmagic.database.connection import Connection
+from pgmagic.database.connections import Connections, Taken
+from pgmagic.database.connector import Connect, Connector
+from pgmagic.database.lease import Lease
+from pgmagic.database.quiet import keep_quiet
+from pgmagic.database.running import RunningQueries, RunningQuery
+from pgmagic.database.session import Sessions
+from pgmagic.database.settings import DatabaseSettings
+from pgmagic.database.slots import Slots
+from pgmagic.database.statistics import DatabaseStatistics, Recorder, Sample, percentile
+from pgmagic.database.translation import Fault, Verdict, fault_of, not_connected, verdict
+from pgmagic.errors import (
+    CellError,
+    ConnectFailed,
+    PgMagicError,
+    PoolTimeout,
+    QueryCancelled,
+    QueryTimeout,
+)
+
+if TYPE_CHECKING:
+    from pgmagic.outcome import PgType
+
+__all__ = ["DatabasePool", "Lease"]
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# After these the server may still be at work: it is told, and waited for.
+STOPPED = (asyncio.CancelledError, QueryCancelled, QueryTimeout)
+FULL_FOR = 30.0  # seconds until a server that was full is asked for more connections again
+RETURN_WAIT = 0.1  # seconds to wait for a connection that comes back, before one is opened
+
+
+class DatabasePool:
+    """The connections of one database, lent to cells in the order in which they ask.
+
+    Nothing is opened before the first cell asks. A pool belongs to the event loop of its first
+    use. All times are in seconds.
+    """
+
+    def __init__(
+        self,
+        settings: DatabaseSettings,
+        *,
+        connect: Connect | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings
+        self.types: dict[int, PgType] = {}
+        self.breaker = Breaker(
+            settings.name,
+            fail_max=settings.fail_max,
+            reset_timeout=settings.reset_timeout,
+            clock=clock,
+        )
+        self.running_queries = RunningQueries(settings.name, clock=clock)
+        self.sessions = Sessions(settings.name, self._open_for_session, clock=clock)
+        self._clock = clock
+        self._recorder = Recorder(clock)
+        self._connector = Connector(settings, connect=connect)
+        self._connections = Connections(settings, self._connector, self._recorder)
+        self._slots = Slots(settings.max_size)
+        self._full_until = -float("inf")
+        self._leases: set[Lease] = set()
+        self._returns: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        now = self.statistics()
+        return (
+            f"<DatabasePool {self.name!r} [{now.size} open, {now.idle} idle, {now.waiting} waiting "
+            f"of {now.max_size} | breaker {now.breaker}]>"
+        )
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def pooled(self) -> bool:
+        """Whether PgBouncer was found between here and the server."""
+        return self._connector.pooled
+
+    @property
+    def local_settings(self) -> tuple[str, ...]:
+        """Statements that each transaction begins with, where no connection could be told."""
+        return self._connector.local_settings
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    @asynccontextmanager
+    async def acquire(self, *, timeout: float | None = None) -> AsyncIterator[Lease]:
+        """Lend a connection; `timeout` counts until there is one.
+
+        It is reset in the background afterwards, so that an answer waits for nothing. Where the
+        block was stopped, the statement is cancelled on the server first, for two seconds at
+        most; a connection that does not settle is closed.
+
+        Raises CircuitOpen, ConnectFailed, PoolTimeout, SettingsError.
+        """
+        limit = self.settings.acquire_timeout if timeout is None else timeout
+        with self._request():
+            lease = await self._lend(limit)
+        try:
+            yield lease
+        except BaseException as error:
+            self._learn(error)
+            returned = self._take_back(lease)
+            if isinstance(error, STOPPED):
+                self._recorder.cancels += 1
+                # A second interrupt ends this wait only; the connection still comes back.
+                await asyncio.wait({returned})
+            raise
+        else:
+            self.breaker.record(Verdict.ANSWERED)
+            self._take_back(lease)
+
+    @asynccontextmanager
+    async def session(self, name: str, *, timeout: float | None = None) -> AsyncIterator[Lease]:
+        """Lend the connection of a session, opened where it is not yet; nothing is reset.
+
+        Raises what `acquire` raises, and ConnectionLost where its connection broke meanwhile.
+        """
+        limit = self.settings.acquire_timeout if timeout is None else timeout
+        with self._request():
+            await self.sessions.open(name)
+        async with self.sessions.lease(name, timeout=limit) as lease:
+            try:
+                yield lease
+            except BaseException as error:
+                self._learn(error)
+                self._recorder.cancels += isinstance(error, STOPPED)
+                raise
+            else:
+                self.breaker.record(Verdict.ANSWERED)
+
+    def running(self, sql: str, cell: str | None = None) -> AbstractContextManager[RunningQuery]:
+        """List a query while the block runs, so that somebody can see and cancel it."""
+        return self.running_queries.register(sql, cell)
+
+    def statistics(self) -> DatabaseStatistics:
+        """Give all counts and gauges of this instant."""
+        recorder = self._recorder
+        return DatabaseStatistics(
+            database=self.name,
+            size=self._connections.size,
+            idle=self._connections.idle,
+            in_use=len(self._leases),
+            waiting=self._slots.waiting,
+            max_size=self.settings.max_size,
+            requests_num=recorder.requests_num,
+            requests_queued=recorder.requests_queued,
+            requests_errors=recorder.requests_errors,
+            requests_wait_ms=recorder.requests_wait_ms,
+            usage_ms=recorder.usage_ms,
+            acquire_p50_ms=percentile(recorder.acquires, 0.50),
+            acquire_p95_ms=percentile(recorder.acquires, 0.95),
+            usage_p50_ms=percentile(recorder.usages, 0.50),
+            usage_p95_ms=percentile(recorder.usages, 0.95),
+            connections_num=recorder.connections_num,
+            connections_ms=recorder.connections_ms,
+            connections_errors=recorder.connections_errors,
+            connections_lost=recorder.connections_lost,
+            returns_bad=recorder.returns_bad,
+            cancels=recorder.cancels,
+            breaker=self.breaker.state,
+            retry_in=self.breaker.retry_in,
+            failures=self.breaker.failures,
+            pooled=self.pooled,
+            last_error=recorder.last_error,
+            sessions=self.sessions.statistics(),
+            running=self.running_queries.statistics(),
+        )
+
+    def history(self) -> Sequence[Sample]:
+        """Give how busy the pool was of late, oldest first, taken whenever that changed."""
+        return self._recorder.history()
+
+    async def retry_now(self) -> None:
+        """Try the database at once, however long its circuit would stay open.
+
+        Raises what `acquire` raises.
+        """
+        self.breaker.force_trial()
+        async with self.acquire() as lease:
+            await lease.connection.execute("")
+
+    async def expire(self) -> None:
+        """Renew all connections, and look up anew where they go."""
+        self._connector.forget()
+        self.types.clear()
+        await self._connections.expire()
+
+    async def close(self, *, grace: float = 2.0) -> None:
+        """Cancel what runs, close the connections, drop those that do not answer within `grace`."""
+        if self._closed:
+            return
+        self._closed = True
+        for query in self.running_queries:
+            query.cancel()
+        deadline = self._clock() + grace
+        await self._until_returned(deadline)
+        rest = max(0.1, deadline - self._clock())
+        await asyncio.gather(
+            self._connections.close(timeout=rest),
+            *(self.sessions.close(session.name, timeout=rest) for session in self.sessions),
+        )
+        self.terminate()
+
+    def terminate(self) -> None:
+        """Drop all connections at once; what runs on them ends when its server notices."""
+        self._closed = True
+        self._connections.terminate()
+        self.sessions.terminate()
+
+    async def _lend(self, timeout: float) -> Lease:
+        started = self._clock()
+        self.breaker.check()
+        taken: Taken | None = None
+        again = False
+        while taken is None:
+            await self._enter(timeout - (self._clock() - started), first=again)
+            try:
+                taken = await self._take(timeout - (self._clock() - started))
+            except BaseException as error:
+                again = self._must_do_with_ours(error)
+                self._slots.leave()
+                if not again:
+                    raise
+        self._recorder.acquired(self._clock() - started, warm=taken.warm)
+        lease = Lease(taken.connection, database=self.name, since=self._clock())
+        self._leases.add(lease)
+        self._sample()
+        return lease
+
+    async def _enter(self, timeout: float, *, first: bool) -> None:
+        """Queue for a slot. Raises PoolTimeout."""
+        if self._clock() >= self._full_until and self._slots.limit < self.settings.max_size:
+            self._slots.limit = self.settings.max_size
+        started = self._clock()
+        if not self._slots.is_free:
+            self._recorder.requests_queued += 1
+            self._sample(waiting=self._slots.waiting + 1)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._slots.enter(first=first)
+        except TimeoutError:
+            raise self._exhausted(timeout) from None
+        finally:
+            self._recorder.requests_wait_ms += (self._clock() - started) * 1e3
+
+    def _must_do_with_ours(self, error: BaseException) -> bool:
+        """Say whether the server is full of us, among others: then one of ours will come free."""
+        ours = self._connections.size
+        if not ours or not isinstance(error, ConnectFailed) or fault_of(error) is not Fault.FULL:
+            return False
+        logger.info("%s: the server is full, %d connections must do", self.name, ours)
+        self._full_until = self._clock() + FULL_FOR
+        self._slots.limit = ours
+        return True
+
+    async def _take(self, timeout: float) -> Taken:
+        if self._returns and not self._connections.idle:
+            # One that is being reset is here sooner than a new one.
+            await asyncio.wait(
+                self._returns, timeout=RETURN_WAIT, return_when=asyncio.FIRST_COMPLETED
+            )
+
+        async def take(trial: bool) -> tuple[Taken, bool]:
+            taken = await self._connections.take(check=trial)
+            return taken, taken.answered
+
+        return await self._guarded(take, timeout)
+
+    async def _guarded(
+        self, open_: Callable[[bool], Awaitable[tuple[T, bool]]], timeout: float
+    ) -> T:
+        """Open something under the breaker; `open_` is told whether it is the trial."""
+        try:
+            with self.breaker.guard(connecting=True) as admission:
+                async with asyncio.timeout(timeout):
+                    opened, admission.answered = await open_(admission.trial)
+            return opened
+        except PgMagicError:
+            raise
+        except Exception as error:
+            if fault_of(error, connecting=True) is None:
+                raise
+            limit = min(timeout, self._connector.connect_timeout)
+            # Frames of the driver hold the password.
+            error.__traceback__ = None
+            raise not_connected(
+                error, database=self.name, where=self._connector.where, timeout=limit
+            ) from None
+
+    async def _open_for_session(self) -> Connection:
+        async def connect(_trial: bool) -> tuple[Connection, bool]:
+            return await self._connector.connect(), True
+
+        connection = await self._guarded(connect, self.settings.acquire_timeout)
+        if self.pooled:
+            connection.terminate()
+            raise CellError(
+                "a session needs a connection of its own, "
+                "but a pooler stands between here and the server"
+            )
+        return connection
+
+    @contextmanager
+    def _request(self) -> Iterator[None]:
+        """Count a request for a connection, and note why there was none."""
+        self._recorder.requests_num += 1
+        try:
+            self._check_usable()
+            yield
+        except PgMagicError as error:
+            self._recorder.requests_errors += 1
+            self._recorder.failed(error.message)
+            raise
+
+    def _check_usable(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+            keep_quiet(loop)
+        if self._loop is not loop:
+            raise PgMagicError(
+                "its connections belong to another event loop",
+                database=self.name,
+                hint="await in the notebook itself, not inside asyncio.run()",
+            )
+        if self._closed:
+            raise PgMagicError("its pool is closed", database=self.name)
+
+    def _learn(self, error: BaseException) -> None:
+        self.breaker.record(verdict(error), error)
+        if isinstance(error, PgMagicError):
+            self._recorder.failed(error.message)
+
+    def _take_back(self, lease: Lease) -> "asyncio.Task[None]":
+        lease.end()
+        self._leases.discard(lease)
+        self._recorder.used(self._clock() - lease.since)
+        returned = asyncio.get_running_loop().create_task(self._release(lease))
+        self._returns.add(returned)
+        returned.add_done_callback(self._returns.discard)
+        return returned
+
+    async def _release(self, lease: Lease) -> None:
+        try:
+            await self._connections.give_back(lease.connection)
+        except Exception as error:
+            # The cell has its answer, or its error, already: this is for the log only.
+            self._recorder.returns_bad += 1
+            logger.info(
+                "%s: a connection was not fit for reuse: %s", self.name, type(error).__name__
+            )
+            if isinstance(error, TimeoutError):
+                self.breaker.record(Verdict.OUTAGE, error)
+        finally:
+            self._slots.leave()
+            self._sample()
+
+    async def _until_returned(self, deadline: float) -> None:
+        while self._leases or self._returns:
+            rest = deadline - self._clock()
+            if rest <= 0:
+                return
+            tasks = {*self._returns, *(lease.task for lease in self._leases if lease.task)}
+            tasks.discard(asyncio.current_task())
+            if not tasks:
+                return
+            await asyncio.wait(tasks, timeout=rest)
+
+    def _exhausted(self, timeout: float) -> PoolTimeout:
+        message = f"no connection came free within {timeout:g} s"
+        if self._leases:
+            oldest = min(self._leases, key=lambda lease: lease.since)
+            message += f"; all {len(self._leases)} are in use, one for "
+            message += f"{self._clock() - oldest.since:.1f} s"
+            query = self.running_queries.of_task(oldest.task)
+            if query is not None:
+                message += f" by cell {query.cell}" if query.cell else ""
+                message += f": {query.first_line}"
+        return PoolTimeout(
+            message,
+            database=self.name,
+            hint="%pg_pools shows what runs and can cancel it; max_size sets how many may run",
+        )
+
+    def _sample(self, *, waiting: int | None = None) -> None:
+        self._recorder.sample(
+            in_use=len(self._leases),
+            size=self._connections.size,
+            waiting=self._slots.waiting if waiting is None else waiting,
+        )
