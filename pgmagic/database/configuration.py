@@ -15,7 +15,6 @@ The file of the project, found from the working directory upwards, comes first; 
 define is taken from the user's own. Passwords have no place in either.
 """
 
-import difflib
 import os
 import sys
 import tomllib
@@ -25,8 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from pgmagic.database.dsn import parse_dsn
+from pgmagic.database.parameters import WITHOUT_EFFECT, Parameters, refuse_unsupported
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.errors import SettingsError
+from pgmagic.language.suggest import did_you_mean
 
 __all__ = ["Configuration", "from_options", "load"]
 
@@ -73,8 +74,8 @@ def load(
     default = configuration.default
     if default is not None and default not in configuration.databases:
         raise SettingsError(
-            f"{configuration.origins[0]}: default names no database: {default!r}",
-            hint=_suggestion(default, configuration.databases),
+            f"{configuration.origins[0]}: default names no database, {default!r}"
+            + did_you_mean(default, configuration.databases),
         )
     return configuration
 
@@ -135,7 +136,8 @@ def _configuration(path: Path, content: Mapping[str, Any]) -> Configuration:
     for section in content:
         if section not in SECTIONS:
             raise SettingsError(
-                f"{path}: unknown section {section!r}", hint=_suggestion(section, SECTIONS)
+                f"{path}: unknown key {section!r}" + did_you_mean(section, SECTIONS),
+                hint=f"known: {', '.join(SECTIONS)}",
             )
     defaults = _table(path, "defaults", content.get("defaults", {}))
     databases = _table(path, "databases", content.get("databases", {}))
@@ -200,7 +202,7 @@ def _check_key(key: str, value: Any, where: str) -> None:
         raise SettingsError(f"{where}: dsn must be text")
     if key not in SETTINGS and key != "dsn":
         raise SettingsError(
-            f"{where}: unknown setting {key!r}", hint=_suggestion(key, [*SETTINGS, "dsn"])
+            f"{where}: unknown setting {key!r}" + did_you_mean(key, [*SETTINGS, "dsn"])
         )
 
 
@@ -212,15 +214,17 @@ def _opened(given: Mapping[str, Any], where: str) -> dict[str, Any]:
     if "dsn" not in given:
         return values
     layer = parse_dsn(given["dsn"], origin=f"{where}: dsn")
+    refuse_unsupported(Parameters([layer]))
     opened: dict[str, Any] = {}
     for keyword, value in layer.values.items():
         setting = "database" if keyword == "dbname" else keyword
-        if setting not in SETTINGS:
+        if setting in SETTINGS:
+            opened[setting] = _seconds(value, where) if setting == "connect_timeout" else value
+        elif keyword not in WITHOUT_EFFECT:
             raise SettingsError(
                 f"{where}: {keyword} in the DSN is not a setting of pgmagic",
                 hint="put the DSN into a variable and name that with dsn_env",
             )
-        opened[setting] = _seconds(value, where) if setting == "connect_timeout" else value
     return {**opened, **values}
 
 
@@ -230,11 +234,3 @@ def _seconds(value: str, where: str) -> float | None:
     except ValueError:
         raise SettingsError(f"{where}: connect_timeout in the DSN must be a number") from None
     return seconds if seconds > 0 else None
-
-
-def _suggestion(word: str, known: Iterable[str]) -> str | None:
-    known = list(known)
-    close = difflib.get_close_matches(word, known, n=1)
-    if close:
-        return f"did you mean {close[0]}?"
-    return f"known: {', '.join(known)}" if known and len(known) <= 12 else None

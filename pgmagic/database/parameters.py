@@ -4,8 +4,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pgmagic.database.secret import Secret
+from pgmagic.errors import SettingsError
 
-__all__ = ["ENVIRONMENT", "KEYWORDS", "SECRETS", "Layer", "Parameters", "environment_layer"]
+__all__ = [
+    "ENVIRONMENT",
+    "KEYWORDS",
+    "SECRETS",
+    "WITHOUT_EFFECT",
+    "Layer",
+    "Parameters",
+    "environment_layer",
+    "refuse_unsupported",
+]
 
 # https://www.postgresql.org/docs/current/libpq-envars.html
 ENVIRONMENT: Mapping[str, str] = {
@@ -61,6 +71,42 @@ KEYWORDS = frozenset(ENVIRONMENT) | {
 }
 
 SECRETS = frozenset({"password", "sslpassword"})
+
+# Understood and passed over: asyncpg speaks UTF-8 and one protocol, has no GSSAPI encryption and
+# no compression, always says the host's name to the server, and pgmagic sets its own keepalives.
+WITHOUT_EFFECT = frozenset(
+    {
+        "authtype",
+        "channel_binding",
+        "client_encoding",
+        "fallback_application_name",
+        "gssdelegation",
+        "gssencmode",
+        "gsslib",
+        "keepalives",
+        "keepalives_count",
+        "keepalives_idle",
+        "keepalives_interval",
+        "krbsrvname",
+        "max_protocol_version",
+        "min_protocol_version",
+        "sslcompression",
+        "sslsni",
+        "tcp_user_timeout",
+        "tty",
+    }
+)
+
+# Demands that asyncpg cannot meet. To pass over one would be to connect with less safety than was
+# asked for. Any value but these is a demand.
+HARMLESS = {
+    "channel_binding": ("", "disable", "prefer"),
+    "gssencmode": ("", "disable", "prefer"),
+    "sslcertmode": ("", "disable", "allow"),
+    "require_auth": ("",),
+    "requirepeer": ("",),
+    "replication": ("", "false", "off", "no", "0"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,3 +173,13 @@ def environment_layer(environ: Mapping[str, str]) -> Layer:
     if "PGSSLMODE" not in environ and environ.get("PGREQUIRESSL", "").startswith("1"):
         pairs.append(("sslmode", "require"))
     return Layer.of("environment", pairs)
+
+
+def refuse_unsupported(parameters: Parameters) -> None:
+    """Raise SettingsError where something is demanded that asyncpg cannot do."""
+    for keyword, harmless in HARMLESS.items():
+        if parameters[keyword] not in harmless:
+            raise SettingsError(
+                f"{keyword}, demanded by {parameters.origin(keyword)}, is not supported",
+                hint="leave it out if you can; sslmode=verify-full proves who the server is",
+            )

@@ -12,7 +12,13 @@ from pathlib import Path
 from pgmagic.database.addresses import resolve_addresses
 from pgmagic.database.dsn import parse_dsn
 from pgmagic.database.endpoint import Endpoint
-from pgmagic.database.parameters import ENVIRONMENT, Layer, Parameters, environment_layer
+from pgmagic.database.parameters import (
+    ENVIRONMENT,
+    Layer,
+    Parameters,
+    environment_layer,
+    refuse_unsupported,
+)
 from pgmagic.database.passwords import Ask, Prompt, password_sources
 from pgmagic.database.places import Places, system_user
 from pgmagic.database.server_options import server_settings
@@ -24,15 +30,6 @@ from pgmagic.errors import SettingsError
 __all__ = ["Endpoint", "resolve"]
 
 CONNECT_TIMEOUT = 10.0  # seconds, where nobody says otherwise
-
-# Demands on the server's proof of itself that asyncpg cannot make. To pass over one would be to
-# connect with less safety than was asked for.
-UNSUPPORTED = {
-    "channel_binding": ("require",),
-    "gssencmode": ("require",),
-    "sslcertmode": ("require",),
-}
-UNSUPPORTED_ALWAYS = ("require_auth", "requirepeer", "replication")
 
 
 def resolve(
@@ -63,7 +60,7 @@ def _resolve(
     ask: Ask | None,
 ) -> Endpoint:
     parameters = Parameters(_layers(settings, environ, places))
-    _refuse_unsupported(parameters)
+    refuse_unsupported(parameters)
     hosts = resolve_addresses(
         host=parameters["host"], hostaddr=parameters["hostaddr"], port=parameters["port"]
     )
@@ -140,16 +137,6 @@ def _settings_layer(settings: DatabaseSettings) -> Layer:
         if isinstance(value, str | int | float):
             values[keyword] = str(value)
     return Layer(origin="settings", values=values)
-
-
-def _refuse_unsupported(parameters: Parameters) -> None:
-    for keyword in (*UNSUPPORTED, *UNSUPPORTED_ALWAYS):
-        value = parameters[keyword]
-        if value and (keyword in UNSUPPORTED_ALWAYS or value in UNSUPPORTED[keyword]):
-            raise SettingsError(
-                f"{keyword} ({parameters.origin(keyword)}) is not supported",
-                hint="leave it out if you can do without; sslmode=verify-full proves the server",
-            )
 
 
 def _choice(parameters: Parameters, keyword: str, choices: tuple[str, ...]) -> str:

@@ -3,13 +3,13 @@
 https://www.postgresql.org/docs/current/libpq-pgservice.html
 """
 
-import difflib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pgmagic.database.parameters import KEYWORDS, SECRETS, Layer
 from pgmagic.database.secret import Secret
 from pgmagic.errors import SettingsError
+from pgmagic.language.suggest import did_you_mean
 
 __all__ = ["read_service", "service_names"]
 
@@ -26,12 +26,9 @@ def read_service(name: str, files: Iterable[Path]) -> Layer:
         if layer is not None:
             return layer
     known = service_names(files)
-    close = difflib.get_close_matches(name, known, n=1)
-    if close:
-        hint = f"did you mean {close[0]}?"
-    else:
-        hint = f"services: {', '.join(known)}" if known else "there is no service file"
-    raise SettingsError(f'definition of service "{name}" not found', hint=hint)
+    hint = f"services: {', '.join(known)}" if known else "no service file defines any"
+    near = did_you_mean(name, known)
+    raise SettingsError(f'definition of service "{name}" not found{near}', hint=hint)
 
 
 def service_names(files: Iterable[Path]) -> list[str]:

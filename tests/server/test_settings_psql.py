@@ -366,7 +366,8 @@ CASES = [
     Case(
         name=".pgpass with other lines and comments",
         environ=tcp(**NO_PASSWORD),
-        passfile=f"# mine\n\nbroken\nother:*:*:*:x\n*:1:*:*:x\n*:*:no:*:x\n*:*:*:no:x\n*:*:*:*:{IN_FILE}\n",
+        passfile="# mine\n\nbroken\nother:*:*:*:x\n*:1:*:*:x\n*:*:no:*:x\n*:*:*:no:x\n"
+        f"*:*:*:*:{IN_FILE}\n",
     ),
     Case(
         name=".pgpass with carriage returns",
