@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from pgmagic.language.scanner import Token, TokenKind
+from pgmagic.language.scanner import INSIGNIFICANT, Token, TokenKind
 from pgmagic.language.statement import Kind
 
 __all__ = ["classify"]
@@ -32,7 +32,6 @@ ALLOWED_WHEN_READ_ONLY = frozenset(
 )
 CONCURRENT = frozenset({"create", "drop", "alter", "reindex", "repack"})
 STREAMS = frozenset({"stdin", "stdout"})
-INSIGNIFICANT = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
 
 
 class Word(NamedTuple):

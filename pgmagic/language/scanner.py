@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import NamedTuple
 
-__all__ = ["PLACEHOLDER", "Token", "TokenKind", "tokens"]
+__all__ = ["INSIGNIFICANT", "PLACEHOLDER", "Token", "TokenKind", "tokens"]
 
 
 class TokenKind(Enum):
@@ -29,6 +29,9 @@ class TokenKind(Enum):
     PLACEHOLDER = "placeholder"  # {path} {path:i} {path:l}
     BRACE = "brace"  # a { that begins no placeholder
     OTHER = "other"  # operators, and whatever is left
+
+
+INSIGNIFICANT = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
 
 
 class Token(NamedTuple):
@@ -54,7 +57,7 @@ ESCAPED_PART = r"'(?:[^'\\]++|\\.)*(?:'|\\?\Z)"
 ESCAPED = rf"{ESCAPED_PART}(?:(?:{LINE_BREAK})?{ESCAPED_PART})*"
 
 NAME = r"[^\W\d]\w*+"
-STEP = rf"""\.{NAME}|\[(?:-?\d++|'[^'\\\n]*+'|"[^"\\\n]*+")\]"""
+STEP = rf"""\.{NAME}|\[(?:-?[0-9]{1, 18}|'[^'\\\n]*+'|"[^"\\\n]*+")\]"""
 PLACEHOLDER = re.compile(rf"\{{(?P<path>{NAME}(?:{STEP})*)(?::(?P<spec>[il]))?\}}")
 
 

@@ -1,0 +1,181 @@
+"""Read a cell: cut it into statements, say what each is, bind the notebook's values.
+
+Statements are cut as psql cuts them: at every `;` outside quotes, comments, parentheses and the
+BEGIN ATOMIC … END body of a function.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pgmagic.errors import CellError
+from pgmagic.language import backslash
+from pgmagic.language.cautions import cautions
+from pgmagic.language.classify import classify
+from pgmagic.language.parameters import bind
+from pgmagic.language.scanner import INSIGNIFICANT, Token, TokenKind, tokens
+from pgmagic.language.statement import Statement
+
+__all__ = ["Reading", "read", "read_each", "split"]
+
+NOT_SENDABLE = re.compile(r"[\x00\ud800-\udfff]")
+ROUTINES = frozenset({"function", "procedure"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A cell as far as it could be read before anything runs.
+
+    `warnings` are for the user. `rest` is None, or the offset from which the cell has to be read
+    on with `read_each` once these statements have run, because the last of them may change how
+    strings are written.
+    """
+
+    statements: tuple[Statement, ...]
+    warnings: tuple[str, ...] = ()
+    rest: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One statement's tokens, and where the next one begins."""
+
+    tokens: Sequence[Token]
+    following: int
+
+
+def read(
+    cell: str,
+    namespace: Mapping[str, object],
+    *,
+    standard_strings: bool = True,
+) -> Reading:
+    r"""Read a whole cell, before any of it runs.
+
+    `standard_strings` is the server's standard_conforming_strings. A cell that is one of psql's
+    describing commands, such as `\d flights`, is read as the query that answers it.
+    Raises `CellError` at the character that can't be read, `MissingVariable` at a placeholder
+    whose variable the notebook does not have.
+    """
+    _check_sendable(cell)
+    if backslash.is_command(cell):
+        return Reading(statements=(backslash.read(cell),))
+    statements: list[Statement] = []
+    warnings: dict[str, None] = {}  # each once, in order
+    for piece in _pieces(cell, lambda: standard_strings):
+        statement = _statement(cell, piece, namespace)
+        statements.append(statement)
+        warnings |= dict.fromkeys(cautions(statement, piece.tokens, namespace))
+        if statement.kind.string_syntax and piece.following < len(cell):
+            return Reading(
+                statements=tuple(statements), warnings=tuple(warnings), rest=piece.following
+            )
+    return Reading(statements=tuple(statements), warnings=tuple(warnings))
+
+
+def read_each(
+    cell: str,
+    namespace: Mapping[str, object],
+    *,
+    standard_strings: Callable[[], bool],
+    start: int = 0,
+) -> Iterator[Statement]:
+    """Read a cell from `start` on, statement by statement, each when it is asked for.
+
+    `standard_strings` is asked at the beginning of each: a statement that has run may have
+    changed it. Raises as `read` does.
+    """
+    _check_sendable(cell)
+    for piece in _pieces(cell, standard_strings, start):
+        yield _statement(cell, piece, namespace)
+
+
+def split(
+    cell: str, standard_strings: Callable[[], bool] = lambda: True
+) -> Iterator[tuple[int, int]]:
+    """Give (start, stop) of each statement, as offsets in characters, without its `;`.
+
+    What is only white space and comments is none. A comment before a statement belongs to it
+    where it is a block comment. Raises `CellError` at a command of psql's.
+    """
+    _check_sendable(cell)
+    for piece in _pieces(cell, standard_strings):
+        yield piece.tokens[0].start, piece.tokens[-1].stop
+
+
+def _pieces(cell: str, standard_strings: Callable[[], bool], start: int = 0) -> Iterator[Piece]:
+    position = start
+    while position < len(cell):
+        piece = _piece(cell, position, standard_strings())
+        position = piece.following
+        if any(token.kind not in INSIGNIFICANT for token in piece.tokens):
+            yield piece
+
+
+def _piece(cell: str, start: int, standard_strings: bool) -> Piece:
+    """Take the tokens up to the next `;` that ends a statement."""
+    taken: list[Token] = []
+    parentheses, body = 0, _Body()
+    for token in tokens(cell, standard_strings=standard_strings, start=start):
+        kind, begin, stop = token
+        if kind is TokenKind.SPACE and not taken:
+            continue
+        if kind is TokenKind.BACKSLASH:
+            raise backslash.refused(cell, begin)
+        if kind is TokenKind.PUNCTUATION:
+            character = cell[begin]
+            if character == ";" and not parentheses and not body.depth:
+                return Piece(_trimmed(cell, taken), stop)
+            parentheses = max(0, parentheses + (character == "(") - (character == ")"))
+        elif kind is TokenKind.WORD:
+            body.see(cell[begin:stop].lower(), parentheses)
+        taken.append(token)
+    return Piece(_trimmed(cell, taken), len(cell))
+
+
+class _Body:
+    """How deep we are in the SQL body of CREATE FUNCTION, where `;` ends no statement."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self._first: list[str] = []  # words of the statement
+        self._previous = ""
+
+    def see(self, word: str, parentheses: int) -> None:
+        if len(self._first) < 4:
+            self._first.append(word)
+        if not parentheses and self._is_routine():
+            opens = self._previous == "begin" if word == "atomic" else word == "case" and self.depth
+            if opens:
+                self.depth += 1
+            elif word == "end" and self.depth:
+                self.depth -= 1
+        self._previous = word
+
+    def _is_routine(self) -> bool:
+        if self._first[:3] == ["create", "or", "replace"]:
+            return not ROUTINES.isdisjoint(self._first[3:])
+        return self._first[0] == "create" and not ROUTINES.isdisjoint(self._first[1:2])
+
+
+def _trimmed(cell: str, taken: list[Token]) -> list[Token]:
+    """Drop white space at the end, but no comment."""
+    if taken and taken[-1].kind is TokenKind.SPACE:
+        last = taken.pop()
+        written = cell[last.start : last.stop]
+        if "--" in written:
+            taken.append(last._replace(stop=last.start + len(written.rstrip(" \t\n\r\f\v"))))
+    return taken
+
+
+def _statement(cell: str, piece: Piece, namespace: Mapping[str, object]) -> Statement:
+    return bind(cell, piece.tokens, classify(cell, piece.tokens), namespace)
+
+
+def _check_sendable(cell: str) -> None:
+    if found := NOT_SENDABLE.search(cell):
+        raise CellError(
+            f"PostgreSQL can't take the character U+{ord(found[0]):04X}",
+            cell=cell,
+            offset=found.start(),
+        )
