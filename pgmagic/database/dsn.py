@@ -24,6 +24,7 @@ KEYWORD = re.compile(r"\s*([^=\s]+)\s*=\s*", re.ASCII)
 QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL)
 BARE = re.compile(r"((?:[^\s\\]|\\.|\\\Z)*)", re.DOTALL | re.ASCII)
 ESCAPED = re.compile(r"\\(.|\Z)", re.DOTALL)
+QUOTING = "in a URI, @ : / ? # and % of a password are written %40 %3A %2F %3F %23 %25"
 
 
 class _Unreadable(Exception):
@@ -93,6 +94,12 @@ def _uri_pairs(uri: str) -> Iterator[tuple[str, str]]:
         if any(values) or len(values) > 1:
             yield keyword, _decoded(",".join(values))
     path, question, query = uri[at:].partition("?")
+    # What libpq would take for a host or a database may be half of a password: such a thing
+    # must not go on to where hosts and databases are shown.
+    if "@" in path or any("@" in host for host in hosts):
+        raise _Unreadable(f'there is a second "@"; {QUOTING}')
+    if any(port and not port.isdigit() for port in ports):
+        raise _Unreadable(f"a port is not a number; {QUOTING}")
     if path not in ("", "/"):
         yield "dbname", _decoded(path[1:])
     if question and query:

@@ -114,7 +114,7 @@ class Layer:
     """What one place says: the settings, a DSN, a service, the environment."""
 
     origin: str
-    values: Mapping[str, str]
+    values: Mapping[str, str] = field(repr=False)
     secrets: Mapping[str, Secret] = field(default_factory=dict)
 
     @classmethod

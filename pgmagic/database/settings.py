@@ -51,7 +51,7 @@ def _ports(value: Any) -> str | None:
     """One port, or libpq's list of them: `5432,5433`."""
     for port in str(value).split(","):
         if not (port == "" or (port.isascii() and port.isdigit() and 0 < int(port) < 65536)):
-            return f"must be between 1 and 65535, not {value!r}"
+            return "must be a number between 1 and 65535, or several with commas"
     return "must be a number" if isinstance(value, bool) else None
 
 
