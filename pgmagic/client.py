@@ -9,13 +9,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from pgmagic.answers import Answers, assemble
-from pgmagic.columns import FrameOptions
+from pgmagic.columns import FrameOptions, listing
 from pgmagic.database.configuration import Configuration, load
 from pgmagic.database.pool import DatabasePool
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.database.statistics import DatabaseStatistics
+from pgmagic.database.translation import translated
 from pgmagic.dispatch import Watch, dispatch
-from pgmagic.errors import FanOutError
+from pgmagic.errors import CellError, FanOutError
 from pgmagic.language.line import Cell
 from pgmagic.language.options import Options
 from pgmagic.language.plan import Plan, plan
@@ -91,6 +92,84 @@ class Client:
             self._pools.pop(name) for name in names or tuple(self._pools) if name in self._pools
         ]
         await asyncio.gather(*(pool.close() for pool in chosen))
+
+    async def remove(self, *names: str) -> None:
+        """Forget databases, and close their pools."""
+        await self.close(*names)
+        for name in names:
+            self.databases.pop(name, None)
+
+    def cancel(self, name: str, query: int) -> None:
+        """Cancel a running query by the id that the statistics give it. From any thread."""
+        if pool := self._pools.get(name):
+            pool.running_queries.cancel(query)
+
+    async def connect(self, settings: DatabaseSettings) -> str:
+        """Add a database, try it, and say in one line what was reached.
+
+        It stays added where it can't be reached. Raises `Unavailable` and `SettingsError`.
+        """
+        await self.add(settings)
+        pool = self.pool(settings.name)
+        started = time.monotonic()
+        async with pool.acquire() as lease:
+            elapsed = time.monotonic() - started
+            with translated(settings.name):
+                row = await lease.connection.fetchrow(
+                    "select current_setting('server_version') as version, current_user as role, "
+                    "current_database() as database, "
+                    "(select ssl from pg_stat_ssl where pid = pg_backend_pid()) as tls"
+                )
+        about = [
+            f"{settings.name}: PostgreSQL {row['version'].split()[0]}",
+            f"{row['role']} in {row['database']}",
+            "TLS" if row["tls"] else "no TLS",
+            "read only" if settings.read_only else "read and write",
+            f"{elapsed * 1000:.0f} ms",
+        ]
+        return " · ".join(about)
+
+    async def retry(self, *names: str) -> str:
+        """Try databases now, however long their circuits would stay open."""
+        for name in self.targets(names):
+            await self.pool(name).retry_now()
+        return f"{', '.join(self.targets(names))}: answers again"
+
+    async def close_session(self, session: str, *names: str) -> str:
+        """Close a session on these databases, or on all that have it."""
+        closed = [
+            name
+            for name in names or tuple(self._pools)
+            if name in self._pools and await self._pools[name].sessions.close(session)
+        ]
+        if not closed:
+            raise CellError(f"there is no session {session}")
+        return f"session {session} closed on {', '.join(closed)}"
+
+    def listing(self) -> Any:
+        """Give a frame of the databases: name, where, groups, read only or not, state."""
+        rows = []
+        for name, settings in self.databases.items():
+            pool = self._pools.get(name)
+            rows.append(
+                {
+                    "name": name,
+                    "database": settings.database,
+                    "host": settings.host or settings.service or settings.dsn_env,
+                    "groups": " ".join(
+                        f"@{group}" for group in self.groups if name in self._members(group)
+                    ),
+                    "read_only": settings.read_only,
+                    "open": pool.statistics().size if pool else 0,
+                    "breaker": pool.statistics().breaker if pool else "closed",
+                }
+            )
+        return listing(
+            ("name", "database", "host", "groups", "read_only", "open", "breaker"), rows
+        )
+
+    def _members(self, group: str) -> tuple[str, ...]:
+        return self.targets([f"@{group}"])
 
     # Asking them
 

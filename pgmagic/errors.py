@@ -284,6 +284,11 @@ class FanOutError(PgMagicError):
             raise RuntimeError("this error does not know how to run the cell again")
         return self._retry()
 
+    def retry_with(self, run: Callable[[Any], Any]) -> None:
+        """Say how the retry, which is a coroutine, is to be run: in a notebook, at once."""
+        if (retry := self._retry) is not None:
+            self._retry = lambda: run(retry())
+
     def __reduce__(self) -> tuple[Any, ...]:
         # A pickle carries no rows and no way back to the databases.
         return (PgMagicError, (self.message,))

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from jupyter_client import KernelManager
 from jupyter_client.blocking import BlockingKernelClient
+from jupyter_client.jsonutil import parse_date
 
 from tests.servers import TestDatabase
 
@@ -235,4 +236,4 @@ def _plain(text: str) -> str:
 
 def _seconds(reply: dict[str, Any]) -> float:
     started = reply["metadata"].get("started")
-    return (reply["header"]["date"] - started).total_seconds() if started else 0.0
+    return (reply["header"]["date"] - parse_date(started)).total_seconds() if started else 0.0

@@ -3,7 +3,9 @@
 from pgmagic.columns.agreement import Agreement, ColumnsDiffer, agree
 from pgmagic.columns.catalog import describe
 from pgmagic.columns.copybinary import DecodeError
+from pgmagic.columns.copyout import copy_out
 from pgmagic.columns.frame import combine, to_frame
+from pgmagic.columns.listing import listing
 from pgmagic.columns.options import FrameOptions, Progress
 from pgmagic.columns.reading import Reading, read
 
@@ -16,7 +18,9 @@ __all__ = [
     "Reading",
     "agree",
     "combine",
+    "copy_out",
     "describe",
+    "listing",
     "read",
     "to_frame",
 ]

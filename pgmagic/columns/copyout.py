@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from pgmagic.columns.copying import run_copy
 from pgmagic.errors import CellError
 from pgmagic.outcome import Result
 
@@ -22,8 +23,7 @@ async def copy_out(connection: "asyncpg.Connection[Any]", sql: str) -> Result:
     async def take(data: bytes) -> None:
         parts.append(bytes(data))
 
-    # As in `read`: asyncpg has no public way to run a COPY that is already written.
-    tag = await connection._copy_out(sql.rstrip().removesuffix(";"), take, None)
+    tag = await run_copy(connection, sql.rstrip().removesuffix(";"), take)
     try:
         text = b"".join(parts).decode()
     except UnicodeDecodeError:

@@ -1,8 +1,9 @@
 """The magics. Each reads its line, asks the client, and shows; nothing else."""
 
+import asyncio
 from collections import ChainMap
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import (
@@ -13,20 +14,24 @@ from IPython.core.magic import (
     needs_local_scope,
     no_var_expand,
 )
+from IPython.display import display
 
 from pgmagic import sandbox
-from pgmagic.answers import Answers
 from pgmagic.client import Client
 from pgmagic.database.configuration import from_options
+from pgmagic.database.settings import DatabaseSettings
 from pgmagic.dispatch import Watch
 from pgmagic.errors import CellError, FanOutError
 from pgmagic.language.line import Cell, read_cell, read_line, read_words
 from pgmagic.language.options import OPTIONS
 from pgmagic.notebook.background import Background
-from pgmagic.notebook.display import show, show_caption, show_notices
+from pgmagic.notebook.display import SandboxProgress, show_caption, show_text
 from pgmagic.notebook.help import CLOSE, CONNECT, SANDBOX, described
 from pgmagic.notebook.loop import NotebookLoop
 from pgmagic.notebook.panel import PoolPanel
+
+if TYPE_CHECKING:
+    from pgmagic.sandbox.databases import Sandbox
 
 __all__ = ["PgMagics"]
 
@@ -40,7 +45,7 @@ class PgMagics(Magics):
         self.home = home
         self.client = client
         self.panels: list[PoolPanel] = []
-        self.sandbox: sandbox.Sandbox | None = None
+        self._sandbox: Sandbox | None = None
 
     async def cell(self, line: str, body: str) -> Any:
         """Run a top-level `%%pg` cell: the input transformer has put an await before this."""
@@ -78,26 +83,27 @@ class PgMagics(Magics):
     @line_magic
     @described(CONNECT)
     def pg_connect(self, line: str) -> Any:
-        """Add a database, and try it.
+        """Add a database and try it; without a NAME list the databases there are.
 
             %pg_connect NAME [DSN] [options]
 
         The DSN has no password: that comes from where libpq looks, from --password-env, from the
-        keyring, or it is asked for. Without a NAME: list the databases there are.
+        keyring, or it is asked for.
         """
         words, given = read_words(line, "%pg_connect", CONNECT)
         if not words:
             return self.client.listing()
         if given.pop("retry", False):
-            return self.home.run(self.client.retry(*words))
+            show_text(self.home.run(self.client.retry(*words)))
+            return None
         name, *dsn = words
         if len(dsn) > 1:
             raise CellError(
-                f"%pg_connect takes a name and a DSN, not {len(words)} words",
+                f"%pg_connect takes a name and one DSN, not {len(words)} words",
                 hint="a DSN of the form key=value is written in quotes",
             )
         settings = from_options(name, dsn=dsn[0] if dsn else None, **given)
-        show(self.home.run(self.client.connect(settings)))
+        show_text(self.home.run(self.client.connect(settings)))
         return None
 
     @no_var_expand
@@ -105,9 +111,14 @@ class PgMagics(Magics):
     def pg_pools(self, line: str) -> None:
         """Show every pool, live: connections, waiting, acquire times, queries, errors, breaker."""
         read_words(line, "%pg_pools", ())
-        panel = PoolPanel(self.client.statistics, loop=self.home.loop)
-        panel.show()
+        panel = PoolPanel(
+            self.client.statistics,
+            retry=self._retry_from_panel,
+            cancel=self.client.cancel,
+            loop=self.home.loop,
+        )
         self.panels.append(panel)
+        panel.show()
 
     @no_var_expand
     @line_magic
@@ -115,14 +126,14 @@ class PgMagics(Magics):
     def pg_close(self, line: str) -> None:
         """Close the pools of databases, or of all; with --session a session of theirs.
 
-        %pg_close [target …] [--session NAME]
+            %pg_close [target …] [--session NAME]
         """
         words, given = read_words(line, "%pg_close", CLOSE)
-        targets = self.client.targets(words) if words else tuple(self.client.databases)
+        names = self.client.targets(words) if words else ()
         if session := given.get("session"):
-            self.home.run(self.client.close_session(session, targets))
+            show_text(self.home.run(self.client.close_session(session, *names)))
         else:
-            self.home.run(self.client.close(*targets))
+            self.home.run(self.client.close(*names))
 
     @no_var_expand
     @line_magic
@@ -133,9 +144,22 @@ class PgMagics(Magics):
             %pg_sandbox [--stop]
 
         Each holds the flights of 2013 that left its airport, and airlines, airports, planes and
-        weather. The servers are started on this machine and end with the last notebook that uses
-        them; the data stays.
+        weather. The servers run on this machine and end with the last notebook that uses them;
+        the data stays.
         """
+        _, given = read_words(line, "%pg_sandbox", SANDBOX)
+        self.home.run(self._stop_sandbox() if given.get("stop") else self._start_sandbox())
+
+    async def shut_down(self) -> None:
+        """Freeze the panels, cancel what runs, close every pool, give the sandbox up."""
+        for panel in self.panels:
+            panel.freeze()
+        self.panels.clear()
+        await self.home.cancel_tasks(2.0)
+        await self.client.close()
+        if self._sandbox is not None:
+            await asyncio.to_thread(self._sandbox.stop)
+            self._sandbox = None
 
     async def _run(self, cell: Cell, names: Mapping[str, Any], *, captioned: bool) -> Any:
         plan = self.client.plan(cell, names)
@@ -144,10 +168,55 @@ class PgMagics(Magics):
             answers = await self.client.run(plan, watch)
         except FanOutError as error:
             error.retry_with(self.home.run)
-            raise
-        return self._deliver(cell, answers, captioned=captioned)
+            show_caption(plan, error.outcomes)
+            if error.partial is not None:
+                display(error.partial)
+            failed = error
+        else:
+            show_caption(plan, answers.outcomes, answers.notes, answers.elapsed, brief=not captioned)
+            return self._deliver(cell, answers.value)
+        raise failed
 
-    def _deliver(self, cell: Cell, answers: Answers, *, captioned: bool) -> Any:
-        return answers.value if cell.show else None
+    def _deliver(self, cell: Cell, value: Any) -> Any:
+        if cell.into is not None:
+            self.shell.user_ns[cell.into] = value
+        return value if cell.show else None
 
-    def _background(self, cell: Cell, names: Mapping[str, Any]) -> Any: ...
+    def _background(self, cell: Cell, names: Mapping[str, Any]) -> Any:
+        plan = self.client.plan(cell, names)
+
+        async def work() -> Any:
+            return (await self.client.run(plan)).value
+
+        return self._deliver(cell, Background(self.home.background(work()), plan.targets))
+
+    def _retry_from_panel(self, name: str) -> None:
+        self.home.loop.call_soon_threadsafe(
+            lambda: self.home.background(self.client.retry(name))
+        )
+
+    async def _start_sandbox(self) -> None:
+        with SandboxProgress() as progress:
+            self._sandbox = await asyncio.to_thread(sandbox.start, progress)
+        for name, address in self._sandbox.databases.items():
+            password = address.password
+            await self.client.add(
+                DatabaseSettings(
+                    name=name,
+                    host=address.host,
+                    port=address.port,
+                    user=address.user,
+                    database=address.database,
+                    password=lambda password=password: password,
+                )
+            )
+        self.client.groups["sandbox"] = tuple(self._sandbox.databases)
+        show_text("ewr, jfk and lga are running; @sandbox means all three")
+
+    async def _stop_sandbox(self) -> None:
+        if self._sandbox is None:
+            raise CellError("this notebook has not started the sandbox")
+        names = tuple(self._sandbox.databases)
+        await self.client.remove(*names)
+        await asyncio.to_thread(self._sandbox.stop)
+        self._sandbox = None
