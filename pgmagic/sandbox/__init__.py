@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pgmagic.sandbox.databases import Sandbox
     from pgmagic.sandbox.loading import Progress
 
-__all__ = ["start"]
+__all__ = ["Sandbox", "start"]
 
 
 def start(progress: "Progress | None" = None, *, reset: bool = False) -> "Sandbox":
@@ -39,3 +39,11 @@ def start(progress: "Progress | None" = None, *, reset: bool = False) -> "Sandbo
     from pgmagic.sandbox.databases import start_sandbox
 
     return start_sandbox(progress, reset=reset)
+
+
+def __getattr__(name: str) -> object:
+    if name == "Sandbox":
+        from pgmagic.sandbox.databases import Sandbox
+
+        return Sandbox
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

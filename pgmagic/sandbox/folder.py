@@ -1,6 +1,7 @@
 """Where the sandbox keeps its data."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -56,13 +57,13 @@ def open_folder(folder: Path) -> None:
 def file_system(path: Path, mounts: str) -> str | None:
     """Find the type of the file system of an absolute path in the text of /proc/mounts."""
     kinds: dict[Path, str] = {}
-    for line in mounts.splitlines():
-        _, mount_point, kind, *_ = line.split(" ")
-        kinds[Path(_unescaped(mount_point))] = kind  # the last mount on a point covers others
+    for line in mounts.split("\n"):
+        match line.split(" "):
+            case [_, mount_point, kind, *_]:
+                # The last mount on a point covers the others.
+                kinds[Path(_unescaped(mount_point))] = kind
     return next((kinds[place] for place in (path, *path.parents) if place in kinds), None)
 
 
 def _unescaped(mount_point: str) -> str:
-    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        mount_point = mount_point.replace(code, character)
-    return mount_point
+    return re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), mount_point)

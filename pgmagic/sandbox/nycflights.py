@@ -28,7 +28,7 @@ class Rows:
         if column not in self.columns:
             return self
         position, wanted = self.columns.index(column), value.encode()
-        kept = [line for line in self.lines if line.split(b",", position + 1)[position] == wanted]
+        kept = [line for line in self.lines if line.rstrip().split(b",")[position] == wanted]
         return Rows(columns=self.columns, lines=kept)
 
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -86,7 +87,7 @@ class Server:
         self._password: str
         self._hold: Hold | None = None
         self._postmaster: Postmaster | None = None
-        self._process: subprocess.Popen[bytes] | None = None  # None: another process's child
+        self._child: threading.Thread | None = None  # waits for the server, where it is ours
 
     # -- life
 
@@ -118,22 +119,20 @@ class Server:
             return
         self._hold.release()
         self._hold = self._postmaster = None
-        if self._process is not None and Postmaster.read(self._data) is None:
-            self._process.wait(SHUTDOWN_SECONDS)  # else it stays as a zombie
+        if Postmaster.read(self._data) is None:
+            self._wait_ended()
 
     def kill(self) -> None:
         """Kill the postmaster with SIGKILL, as a crash would; its backends follow."""
         os.kill(self.pid, signal.SIGKILL)
-        if self._process is not None:
-            self._process.wait(SHUTDOWN_SECONDS)
+        self._wait_ended()
 
     def restart(self) -> None:
         """Stop the server, if it still runs, and start it at the same address."""
         before = self._known()
         if before.listens():
             before.stop(self._data)
-        if self._process is not None:
-            self._process.wait(SHUTDOWN_SECONDS)
+        self._wait_ended()
         self._postmaster = self._launch(before.socket_dir, port=before.port)
 
     def __enter__(self) -> Self:
@@ -302,7 +301,9 @@ class Server:
             while process.poll() is None:
                 postmaster = Postmaster.read(self._data)
                 if postmaster and postmaster.ready and postmaster.pid == process.pid:
-                    self._process = process
+                    # Reaped whenever it ends, which may be long after we have left.
+                    self._child = threading.Thread(target=process.wait, daemon=True)
+                    self._child.start()
                     return postmaster
                 if time.monotonic() > deadline:
                     break
@@ -312,6 +313,10 @@ class Server:
             raise
         _end(process)
         return None
+
+    def _wait_ended(self) -> None:
+        if self._child is not None:
+            self._child.join(SHUTDOWN_SECONDS)
 
     def _effective_settings(self, socket_dir: Path, port: int) -> dict[str, str | int]:
         settings: dict[str, str | int] = {

@@ -132,10 +132,12 @@ def main(data: Path, users_lock: Path, throw_away: bool) -> None:
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     written = wait_end(sys.stdin.fileno())
+    left_in_order = LEAVING in written
     with users_lock.open("r+b") as users:
-        if not is_last(users, patience=0 if LEAVING in written else LOCK_SECONDS):
+        if not is_last(users, patience=0 if left_in_order else LOCK_SECONDS):
             return
-        stop_server(data, patience=LAUNCH_SECONDS if LAUNCHING in written else 0)
+        interrupted = LAUNCHING in written and not left_in_order
+        stop_server(data, patience=LAUNCH_SECONDS if interrupted else 0)
         if throw_away:
             remove(data.parent)
 
