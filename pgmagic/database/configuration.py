@@ -20,6 +20,7 @@ import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +69,13 @@ def load(
     `start` is the working directory by default. No file at all is an empty configuration.
     Raises SettingsError, naming file and key.
     """
-    configuration = Configuration()
-    for path in _files((start or Path.cwd()).resolve(), environ, home):
-        configuration = configuration.or_else(_read(path))
+    files = [_read(path) for path in _files((start or Path.cwd()).resolve(), environ, home)]
+    configuration = reduce(Configuration.or_else, files, Configuration())
     default = configuration.default
     if default is not None and default not in configuration.databases:
-        raise SettingsError(
-            f"{configuration.origins[0]}: default names no database, {default!r}"
-            + did_you_mean(default, configuration.databases),
-        )
+        path = next(each.origins[0] for each in files if each.default == default)
+        near = did_you_mean(default, configuration.databases)
+        raise SettingsError(f"{path}: default names no database, {default!r}{near}")
     return configuration
 
 

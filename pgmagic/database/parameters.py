@@ -180,6 +180,6 @@ def refuse_unsupported(parameters: Parameters) -> None:
     for keyword, harmless in HARMLESS.items():
         if parameters[keyword] not in harmless:
             raise SettingsError(
-                f"{keyword}, demanded by {parameters.origin(keyword)}, is not supported",
+                f"{parameters.origin(keyword)}: {keyword} is not supported",
                 hint="leave it out if you can; sslmode=verify-full proves who the server is",
             )
