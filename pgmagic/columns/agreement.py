@@ -48,8 +48,8 @@ class ColumnsDiffer(CellError):
         super().__init__(message, hint=hint)
         self.table = tuple(table)
 
-    def report(self) -> list[str]:
-        first, *rest = super().report()
+    def report(self, databases: Sequence[str] | None = None) -> list[str]:
+        first, *rest = super().report(databases)
         return [first, *(f"  {line}" for line in self.table), *rest]
 
 

@@ -3,13 +3,17 @@
 https://www.postgresql.org/docs/current/sql-copy.html
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from pgmagic.columns.types import Cast, cast_of
 from pgmagic.outcome import Column
 
-__all__ = ["CopyStatement", "copy_statement", "needs_cast"]
+if TYPE_CHECKING:
+    import asyncpg
+
+__all__ = ["CopyStatement", "copy_statement", "needs_cast", "run_copy"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,21 @@ def copy_statement(
         before += "SELECT * FROM ("
         after = "\n) AS t" + _limit(limit) + after
     return CopyStatement(sql=before + sql + after, prefix=len(before))
+
+
+async def run_copy(
+    connection: "asyncpg.Connection[Any]",
+    sql: str,
+    take: Callable[[bytes], Awaitable[None]],
+) -> str:
+    """Run a COPY … TO STDOUT that is written already, and return its command tag.
+
+    Where `take` raises, the statement is cancelled on the server.
+    """
+    # asyncpg has no public way to run one; its own copy_from_query() calls this.
+    untyped: Any = connection
+    tag: str = await untyped._copy_out(sql, take, None)
+    return tag
 
 
 def _limit(limit: int | None) -> str:

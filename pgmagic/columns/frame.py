@@ -13,6 +13,7 @@ from pgmagic.columns.interpret import Piece, interpret
 from pgmagic.columns.names import unique_names
 from pgmagic.columns.options import FrameOptions
 from pgmagic.columns.series import to_series
+from pgmagic.errors import CellError
 from pgmagic.outcome import Column
 
 __all__ = ["combine", "to_frame"]
@@ -43,7 +44,7 @@ def combine(
     """
     pieces = [
         [
-            Piece(table.column(agreement.order[name][index]), agreement.described[name][index])
+            Piece(table.column(agreement.order[name][index]), agreement.described[name][index].type)
             for name, table in tables.items()
         ]
         for index in range(len(agreement.columns))
@@ -89,7 +90,7 @@ def _tags(counts: Mapping[str, int], options: FrameOptions) -> Any:
 def _frame(names: Sequence[str], arrays: Sequence[Any], rows: int, options: FrameOptions) -> Any:
     if options.as_ == "pandas":
         frame = pd.DataFrame(dict(enumerate(arrays)), index=pd.RangeIndex(rows), copy=False)
-        frame.columns = pd.Index(names, dtype="str")
+        frame.columns = pd.Index(list(names), dtype="str")
         return frame
     if not arrays:
         return pa.Table.from_batches([batch_of([], rows)])
@@ -98,6 +99,9 @@ def _frame(names: Sequence[str], arrays: Sequence[Any], rows: int, options: Fram
 
 
 def _polars(table: pa.Table) -> Any:
-    import polars
+    try:
+        import polars  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        raise CellError("--as polars needs the package polars", hint="pip install polars") from None
 
     return polars.from_arrow(table)

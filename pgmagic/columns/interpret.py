@@ -183,9 +183,9 @@ def _array(pieces: Sequence[Piece], type_: PgType, options: FrameOptions) -> Int
         texts = pa.array(_array_texts(shapes, leaves), pa.large_string())
         note = "text, because its arrays differ in their number of dimensions"
         return Interpreted(pa.chunked_array([texts]), note)
-    elements_, note = interpret(leaves, type_.element, options)
-    lists = nested(shapes, elements_.combine_chunks(), depth)
-    return Interpreted(pa.chunked_array([lists]), note)
+    inner = interpret(leaves, type_.element, options)
+    lists = nested(shapes, inner.values.combine_chunks(), depth)
+    return Interpreted(pa.chunked_array([lists]), inner.note)
 
 
 def _array_texts(

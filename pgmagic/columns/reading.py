@@ -11,7 +11,7 @@ import asyncpg
 import pyarrow as pa
 
 from pgmagic.columns.copybinary import PythonDecoder, arrow_type
-from pgmagic.columns.copying import copy_statement, needs_cast
+from pgmagic.columns.copying import copy_statement, needs_cast, run_copy
 from pgmagic.columns.inlining import Inlined, inline
 from pgmagic.columns.options import FrameOptions, Progress
 from pgmagic.columns.records import Records
@@ -77,9 +77,7 @@ async def read(
             limit = None if options.limit is None or not wrappable else options.limit + 1
             copy = copy_statement(inlined.sql, columns, limit=limit)
             prefix = copy.prefix
-            # asyncpg has no way to run a COPY that is already written; this is what its own
-            # copy_from_query() calls.
-            await connection._copy_out(copy.sql, reader.take, None)
+            await run_copy(connection, copy.sql, reader.take)
             tag = ""
         else:
             rows = Records(connection, inlined.sql, columns)

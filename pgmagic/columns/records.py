@@ -56,7 +56,7 @@ class Records:
         yield HEADER
         if verb not in STREAMED:
             yield encode(await statement.fetch())
-            self.tag = statement.get_statusmsg()
+            self.tag = str(statement.get_statusmsg())
         elif self._connection.is_in_transaction():
             async for rows in _batches(statement, limit):
                 yield encode(rows)

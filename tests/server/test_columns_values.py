@@ -1,0 +1,326 @@
+"""What becomes of PostgreSQL's values, by COPY and by records alike."""
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+import numpy as np
+import pandas as pd
+import pytest
+
+from pgmagic.columns import FrameOptions, Reading, describe, read, to_frame
+from tests.servers import TestDatabase
+
+PATHS = ("copy", "wrapped copy", "records", "records at once")
+
+
+@pytest.fixture
+async def connection(database: TestDatabase):
+    async with database.connection() as connection:
+        await connection.execute("set timezone to 'UTC'")
+        yield connection
+
+
+async def reading(
+    connection: asyncpg.Connection,
+    sql: str,
+    *arguments: object,
+    path: str = "copy",
+    options: FrameOptions | None = None,
+    verb: str = "select",
+) -> tuple[Reading, Any]:
+    statement = await connection.prepare(sql)
+    columns = await describe(connection, statement.get_attributes(), {})
+    result = await read(
+        connection,
+        sql,
+        arguments,
+        columns,
+        statement=statement,
+        copyable="copy" in path,
+        wrappable=path == "wrapped copy",
+        verb="" if path == "records at once" else verb,
+        options=options or FrameOptions(),
+    )
+    return result, columns
+
+
+async def frame(
+    connection: asyncpg.Connection,
+    sql: str,
+    *arguments: object,
+    options: FrameOptions | None = None,
+):
+    """The frame and its notes, which must be the same on every way from the server."""
+    options = options or FrameOptions()
+    made = []
+    for path in PATHS:
+        result, columns = await reading(connection, sql, *arguments, path=path, options=options)
+        table, notes = to_frame(result.table, columns, options)
+        made.append((table, (*result.notes, *notes)))
+    first, *others = made
+    for other in others:
+        pd.testing.assert_frame_equal(other[0], first[0])
+        assert other[1] == first[1]
+    return first
+
+
+# One column of each: its SQL type, values as literals, the dtype, what it holds.
+ORDINARY = {
+    "int2": (["1", "-32768"], "int16", [1, -32768]),
+    "int4": (["1", "-2147483648"], "int32", [1, -(2**31)]),
+    "int8": (["1", "9223372036854775807"], "int64", [1, 2**63 - 1]),
+    "oid": (["1", "4294967295"], "uint32", [1, 2**32 - 1]),
+    "float4": (["1.5", "-Infinity"], "float32", [1.5, -np.inf]),
+    "float8": (["0.1", "Infinity"], "float64", [0.1, np.inf]),
+    "numeric(9,2)": (["0.10", "-12345.67", "0"], "float64", [0.1, -12345.67, 0.0]),
+    "bool": (["t", "f"], "bool", [True, False]),
+    "text": (["", "grüße 😀\n\\"], "str", ["", "grüße 😀\n\\"]),
+    "varchar(5)": (["ab"], "str", ["ab"]),
+    "char(4)": (["ab"], "str", ["ab  "]),
+    "name": (["x"], "str", ["x"]),
+    '"char"': (["x", ""], "str", ["x", ""]),
+    "bytea": (["\\xdeadbeef", ""], "object", [b"\xde\xad\xbe\xef", b""]),
+    "date": (
+        ["2024-02-29", "0001-01-01"],
+        "datetime64[s]",
+        [np.datetime64("2024-02-29"), np.datetime64("0001-01-01")],
+    ),
+    "timestamp": (
+        ["2024-02-29 12:34:56.789012", "1969-12-31 23:59:59.999999"],
+        "datetime64[us]",
+        [
+            np.datetime64("2024-02-29T12:34:56.789012"),
+            np.datetime64("1969-12-31T23:59:59.999999"),
+        ],
+    ),
+    "timestamptz": (
+        ["2024-06-01 12:00:00+02"],
+        "datetime64[us, UTC]",
+        [pd.Timestamp("2024-06-01T10:00:00Z")],
+    ),
+    "time": (["12:34:56.000001"], "object", [dt.time(12, 34, 56, 1)]),
+    "timetz": (["12:34:56+02"], "str", ["12:34:56+02"]),
+    "interval": (
+        ["1 day 02:03:04.5", "-3 days +00:00:01"],
+        "timedelta64[us]",
+        [dt.timedelta(1, 7384, 500000), dt.timedelta(-3, 1)],
+    ),
+    "uuid": (
+        ["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"],
+        "str",
+        ["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"],
+    ),
+    "inet": (
+        ["10.0.0.1", "10.0.0.1/8", "::1", "::ffff:1.2.3.4/96", "2001:db8::/32"],
+        "str",
+        ["10.0.0.1", "10.0.0.1/8", "::1", "::ffff:1.2.3.4/96", "2001:db8::/32"],
+    ),
+    "cidr": (["10.0.0.1/32", "10.0.0.0/8"], "str", ["10.0.0.1/32", "10.0.0.0/8"]),
+    "macaddr": (["08:00:2b:01:02:03"], "str", ["08:00:2b:01:02:03"]),
+    "bit(3)": (["101"], "str", ["101"]),
+    "int4range": (["[1,5)", "empty"], "str", ["[1,5)", "empty"]),
+    "point": (["(1,2.5)"], "str", ["(1,2.5)"]),
+    "tsvector": (["a b"], "str", ["'a' 'b'"]),
+    "xml": (["<a/>"], "str", ["<a/>"]),
+    "regclass": (["pg_class"], "str", ["pg_class"]),
+    "json": (['{"a": [1, 2.5, null]}'], "object", [{"a": [1, 2.5, None]}]),
+    "jsonb": (['[1, "x"]', '"y"', "null"], "object", [[1, "x"], "y", None]),
+    "int4[]": (["{}", "{1,NULL,3}"], "object", [[], [1, None, 3]]),
+    "int8[][]": (["{{1,2},{3,NULL}}", "{}"], "object", [[[1, 2], [3, None]], []]),
+    "text[]": (['{a,"b c",NULL,"NULL",""}'], "object", [["a", "b c", None, "NULL", ""]]),
+    "date[]": (["{2024-01-01,NULL}"], "object", [[dt.date(2024, 1, 1), None]]),
+    "jsonb[]": (['{"{\\"a\\": 1}",NULL}'], "object", [[{"a": 1}, None]]),
+    "inet[]": (["{10.0.0.1,::1}"], "object", [["10.0.0.1", "::1"]]),
+    "int4range[]": (['{"[1,5)",NULL,empty}'], "object", [["[1,5)", None, "empty"]]),
+    "box[]": (["{(1,1),(0,0);(3,3),(2,2)}"], "object", [["(1,1),(0,0)", "(3,3),(2,2)"]]),
+}
+
+
+def literals(values: list[str], type_: str) -> str:
+    quoted = ["'" + value.replace("'", "''") + "'" for value in values]
+    return ", ".join(f"({n}, {q}::{type_})" for n, q in enumerate(quoted))
+
+
+@pytest.mark.parametrize("type_", ORDINARY)
+async def test_a_value_of_each_type(connection, type_):
+    values, dtype, expected = ORDINARY[type_]
+    sql = f"select v from (values {literals(values, type_)}) t(n, v) order by n"
+    made, notes = await frame(connection, sql)
+    assert str(made["v"].dtype) == dtype
+    assert made["v"].tolist() == pd.Series(expected, dtype=made["v"].dtype).tolist()
+    assert notes == ()
+
+
+NULLABLE = {
+    "int16": "Int16",
+    "int32": "Int32",
+    "int64": "Int64",
+    "uint32": "UInt32",
+    "bool": "boolean",
+}
+
+
+async def test_dtypes_do_not_depend_on_the_values(connection):
+    columns = ", ".join(f"null::{type_}" for type_ in ORDINARY)
+    for rows in (0, 3):
+        made, _ = await frame(connection, f"select {columns} from generate_series(1, {rows})")
+        assert len(made) == rows
+        assert made.isna().all().all()
+        dtypes = [dtype for _, dtype, _ in ORDINARY.values()]
+        if rows:
+            dtypes = [NULLABLE.get(dtype, dtype) for dtype in dtypes]
+        assert [str(dtype) for dtype in made.dtypes] == dtypes
+
+
+STRANGE = {
+    "date": [
+        "infinity",
+        "-infinity",
+        "0044-03-15 BC",
+        "2024-01-01",
+        "5874897-12-31",
+        "4713-11-24 BC",
+    ],
+    "timestamp": [
+        "infinity",
+        "-infinity",
+        "0044-03-15 12:00 BC",
+        "2024-01-01 01:02:03.4",
+        "294276-12-31 23:59:59.999999",
+    ],
+    "timestamptz": [
+        "infinity",
+        "2024-01-01 01:02:03.4+00",
+        "294276-12-31 23:59:59.999999+00",
+        "0001-01-01 00:00+00 BC",
+    ],
+    "time": ["24:00", "00:00:00.5"],
+    "interval": [
+        "1 year -2 mons +3 days -04:05:06.7",
+        "-1 mon",
+        "178000000 years",
+        "1 mon 1 day",
+        "00:00",
+        "-00:00:00.1",
+        "-1 year -11 mons",
+        "1 day -1 sec",
+    ],
+    "numeric": [
+        "NaN",
+        "1e-400",
+        "123456789012345678901234567890123456789012345678901234567890123456789012345678",
+        "Infinity",
+        "0.00",
+    ],
+}
+
+
+@pytest.mark.parametrize("type_", STRANGE)
+async def test_what_no_dtype_holds_is_the_servers_own_text(connection, type_):
+    values = literals(
+        [*STRANGE[type_], "2147483648"] if type_ == "numeric" else STRANGE[type_], type_
+    )
+    sql = f"select v, concat(v) as own from (values {values}) t(n, v) order by n"
+    made, notes = await frame(connection, sql)
+    assert made["v"].tolist() == made["own"].tolist()
+    assert [note.partition(":")[0] for note in notes] == ["v"]
+
+
+async def test_dates_beyond_pythons_years_stay_dates(connection):
+    made, notes = await frame(
+        connection, "values (date '0044-03-15 BC'), ('5874897-12-31'), (null)"
+    )
+    assert made["column1"].astype(str).tolist()[:2] == ["-043-03-15", "5874897-12-31"]
+    assert made["column1"].isna().tolist() == [False, False, True]
+    assert notes == ()
+
+
+async def test_numeric_turns_to_decimals_only_where_a_float_loses_a_whole_number(connection):
+    made, notes = await frame(connection, "values (0.1), (9007199254740992)")
+    assert str(made.dtypes.iloc[0]) == "float64"
+    assert notes == ()
+    made, notes = await frame(connection, "values (0.1), (9007199254740993), (null)")
+    assert made["column1"].tolist()[:2] == [Decimal("0.1"), Decimal(9007199254740993)]
+    assert str(made.dtypes.iloc[0]) == "decimal128(38, 1)[pyarrow]"
+    assert notes == ("column1: exact decimals, because a float would round a value",)
+
+
+async def test_numeric_is_exact_on_demand(connection):
+    made, notes = await frame(
+        connection, "values (1.10), (-2)", options=FrameOptions(numeric="exact")
+    )
+    assert made["column1"].tolist() == [Decimal("1.10"), Decimal("-2.00")]
+    assert notes == ()
+
+
+async def test_nan_is_a_float_like_any_other(connection):
+    made, notes = await frame(connection, "values ('NaN'::numeric), ('-Infinity'), (1.5)")
+    assert made["column1"].tolist()[1:] == [-np.inf, 1.5]
+    assert np.isnan(made["column1"][0])
+    assert notes == ()
+
+
+async def test_an_enum_keeps_its_own_order(connection):
+    await connection.execute("create type size as enum ('small', 'large', 'Äußerst')")
+    await connection.execute("create domain wide as size[]")
+    made, _ = await frame(
+        connection,
+        "select 'large'::size as s, array['small', null]::size[] as a, '{large}'::wide as w "
+        "union all select null, null, null",
+    )
+    assert made["s"].dtype == pd.CategoricalDtype(["small", "large", "Äußerst"], ordered=True)
+    assert made["s"].tolist()[0] == "large"
+    assert made["a"].tolist() == [["small", None], None]
+    assert made["w"].tolist() == [["large"], None]
+
+
+async def test_types_of_the_users_own(connection):
+    await connection.execute(
+        "create type pair as (a int, b text); create domain positive as int check (value > 0);"
+        'create type span as range (subtype = float8); create schema "Odd ""one";'
+        'create type "Odd ""one"."T y" as (x int)'
+    )
+    made, _ = await frame(
+        connection,
+        "select (1, 'x, y')::pair as c, array[(1, null)::pair, null] as cs, 5::positive as d, "
+        'array[5::positive] as ds, \'[1,2.5)\'::span as r, row(null)::"Odd ""one"."T y" as o',
+    )
+    assert made.iloc[0].tolist() == ['(1,"x, y")', ["(1,)", None], 5, [5], "[1,2.5)", "()"]
+
+
+async def test_arrays_of_several_dimensions_in_one_column(connection):
+    arrays = "('{1,2}'::int[]), ('{{1},{NULL}}'), ('{}'), (null)"
+    sql = f"select v, v::text as own from (values {arrays}) t(v)"
+    made, notes = await frame(connection, sql)
+    assert made["v"].tolist()[:3] == made["own"].tolist()[:3]
+    assert notes == ("v: text, because its arrays differ in their number of dimensions",)
+
+
+async def test_bounds_of_an_array_are_no_part_of_a_list(connection):
+    made, _ = await frame(connection, "select '[0:1]={1,2}'::int[], '[3:4]={a,b}'::xml[]")
+    assert made.iloc[0].tolist() == [[1, 2], ["a", "b"]]
+
+
+async def test_json_as_text_and_json_that_python_cannot_parse(connection):
+    made, _ = await frame(
+        connection, "select '{\"a\": 1}'::json j", options=FrameOptions(json="text")
+    )
+    assert made["j"].tolist() == ['{"a": 1}']
+    made, notes = await frame(connection, "select '[1e400, 0.1]'::jsonb as j")
+    assert made["j"].tolist() == [[Decimal(10) ** 400, 0.1]]
+    deep = "[" * 5000 + "]" * 5000
+    made, notes = await frame(connection, "select $1::json as j", deep)
+    assert made["j"].tolist() == [deep]
+    assert len(notes) == 1
+
+
+async def test_a_time_zone_may_be_chosen(connection):
+    made, _ = await frame(
+        connection,
+        "select timestamptz '2024-06-01 12:00+00' t, timestamp '2024-06-01 12:00' l",
+        options=FrameOptions(tz="Europe/Berlin"),
+    )
+    assert made["t"].iloc[0].isoformat() == "2024-06-01T14:00:00+02:00"
+    assert made["l"].iloc[0].isoformat() == "2024-06-01T12:00:00"
