@@ -81,7 +81,7 @@ def start_sandbox(
     `folder` keeps the data, `binaries` are those of the server, `data` is the folder of the
     CSV files; all three are found where they are not given.
     """
-    report = progress or _silence
+    report = _silence if progress is None else progress
     folder = folder or sandbox_folder()
     open_folder(folder)
     binaries = binaries or find_binaries()
