@@ -57,7 +57,7 @@ ESCAPED_PART = r"'(?:[^'\\]++|\\.)*(?:'|\\?\Z)"
 ESCAPED = rf"{ESCAPED_PART}(?:(?:{LINE_BREAK})?{ESCAPED_PART})*"
 
 NAME = r"[^\W\d]\w*+"
-STEP = rf"""\.{NAME}|\[(?:-?[0-9]{1, 18}|'[^'\\\n]*+'|"[^"\\\n]*+")\]"""
+STEP = rf"""\.{NAME}|\[(?:-?[0-9]{{1,18}}|'[^'\\\n]*+'|"[^"\\\n]*+")\]"""
 PLACEHOLDER = re.compile(rf"\{{(?P<path>{NAME}(?:{STEP})*)(?::(?P<spec>[il]))?\}}")
 
 

@@ -1,5 +1,6 @@
 """One statement of a cell, ready to be sent."""
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
@@ -98,8 +99,8 @@ class Statement:
         return in_cell if is_placeholder else min(in_cell + at - in_sql, len(self.cell))
 
     def placeholder(self, number: int) -> int:
-        """Find the first placeholder of `$number` in the cell, as an offset from 0."""
-        for (begin, in_cell), (end, _) in zip(self.offsets[1::2], self.offsets[2::2], strict=False):
-            if self.sql[begin:end].strip().partition("::")[0] == f"${number}":
-                return in_cell
-        return self.start
+        """Find where `$number` comes from in the cell, as an offset from 0."""
+        wanted = re.compile(rf"\s*\(?\${number}(?![0-9])")
+        return next(
+            (cell for sql, cell in self.offsets[1::2] if wanted.match(self.sql, sql)), self.start
+        )

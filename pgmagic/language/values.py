@@ -57,7 +57,7 @@ def plain(value: object) -> object:
 
 def _plain(value: Any, above: Ids) -> object:
     kind = type(value)
-    if kind in {type(None), bool, int, float, bytes, date, time, UUID, Decimal}:
+    if kind in {type(None), bool, int, float, bytes, date, time, UUID}:
         return value
     if kind is str:
         return _text(value)
@@ -79,7 +79,9 @@ def _of_standard_library(value: Any, above: Ids) -> object:
             return int(value)
         case float():
             return float(value)
-        case Decimal() | datetime() | date() | time() | timedelta():
+        case Decimal():
+            return Decimal("NaN") if value.is_snan() else value
+        case datetime() | date() | time() | timedelta():
             return value
         case bytes() | bytearray() | memoryview():
             return bytes(value)
