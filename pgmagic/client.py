@@ -115,7 +115,7 @@ class Client:
         async with pool.acquire() as lease:
             elapsed = time.monotonic() - started
             with translated(settings.name):
-                row = await lease.connection.fetchrow(
+                [row] = await lease.connection.fetch(
                     "select current_setting('server_version') as version, current_user as role, "
                     "current_database() as database, "
                     "(select ssl from pg_stat_ssl where pid = pg_backend_pid()) as tls"
@@ -164,9 +164,7 @@ class Client:
                     "breaker": pool.statistics().breaker if pool else "closed",
                 }
             )
-        return listing(
-            ("name", "database", "host", "groups", "read_only", "open", "breaker"), rows
-        )
+        return listing(("name", "database", "host", "groups", "read_only", "open", "breaker"), rows)
 
     def _members(self, group: str) -> tuple[str, ...]:
         return self.targets([f"@{group}"])
@@ -201,7 +199,7 @@ class Client:
     def plan(self, cell: Cell, namespace: Mapping[str, Any]) -> Plan:
         """Decide what a cell does, without touching a database. Raises `CellError`."""
         targets = self.targets(cell.targets)
-        reading = read(cell.sql, namespace)
+        reading = read(cell.sql, namespace, standard_strings=self._standard_strings(cell, targets))
         read_only = {name: self.databases[name].read_only for name in targets}
         return plan(cell, reading.statements, targets, read_only, reading.warnings)
 
@@ -216,7 +214,9 @@ class Client:
     async def _finish(self, plan: Plan, known: Sequence[Outcome], watch: Watch) -> Answers:
         """Ask the databases that have not answered yet, and put all answers together."""
         started = time.monotonic()
-        answered = {outcome.database: outcome for outcome in known if isinstance(outcome, Answer)}
+        answered: dict[str, Outcome] = {
+            outcome.database: outcome for outcome in known if isinstance(outcome, Answer)
+        }
         left = replace(
             plan, steps=tuple(step for step in plan.steps if step.database not in answered)
         )
@@ -244,6 +244,17 @@ class Client:
             return (await self._finish(plan, outcomes, Watch())).value
 
         raise FanOutError(outcomes, answers.failures, partial=value, retry=retry)
+
+    def _standard_strings(self, cell: Cell, targets: Sequence[str]) -> bool:
+        """How the session of a cell, where it has one, writes its strings by now."""
+        if (name := cell.options.session) is None:
+            return True
+        pool = self._pools.get(targets[0])
+        session = pool.sessions.get(name) if pool else None
+        if session is None:
+            return True
+        settings = session.connection.get_settings()
+        return bool(settings.standard_conforming_strings == "on")
 
     def _frame_options(self, plan: Plan, database: str) -> FrameOptions:
         options = plan.cell.options

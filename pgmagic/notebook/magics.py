@@ -3,6 +3,7 @@
 import asyncio
 from collections import ChainMap
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -126,7 +127,7 @@ class PgMagics(Magics):
     def pg_close(self, line: str) -> None:
         """Close the pools of databases, or of all; with --session a session of theirs.
 
-            %pg_close [target …] [--session NAME]
+        %pg_close [target …] [--session NAME]
         """
         words, given = read_words(line, "%pg_close", CLOSE)
         names = self.client.targets(words) if words else ()
@@ -173,7 +174,9 @@ class PgMagics(Magics):
                 display(error.partial)
             failed = error
         else:
-            show_caption(plan, answers.outcomes, answers.notes, answers.elapsed, brief=not captioned)
+            show_caption(
+                plan, answers.outcomes, answers.notes, answers.elapsed, brief=not captioned
+            )
             return self._deliver(cell, answers.value)
         raise failed
 
@@ -191,15 +194,12 @@ class PgMagics(Magics):
         return self._deliver(cell, Background(self.home.background(work()), plan.targets))
 
     def _retry_from_panel(self, name: str) -> None:
-        self.home.loop.call_soon_threadsafe(
-            lambda: self.home.background(self.client.retry(name))
-        )
+        self.home.loop.call_soon_threadsafe(lambda: self.home.background(self.client.retry(name)))
 
     async def _start_sandbox(self) -> None:
         with SandboxProgress() as progress:
             self._sandbox = await asyncio.to_thread(sandbox.start, progress)
         for name, address in self._sandbox.databases.items():
-            password = address.password
             await self.client.add(
                 DatabaseSettings(
                     name=name,
@@ -207,7 +207,7 @@ class PgMagics(Magics):
                     port=address.port,
                     user=address.user,
                     database=address.database,
-                    password=lambda password=password: password,
+                    password=partial(getattr, address, "password"),
                 )
             )
         self.client.groups["sandbox"] = tuple(self._sandbox.databases)
