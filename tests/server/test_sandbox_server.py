@@ -140,9 +140,9 @@ def test_nothing_is_left_however_the_process_ends(user: Callable[..., User], how
 
 @pytest.mark.parametrize("how", ["stop", "SIGKILL"])
 def test_the_last_of_two_processes_stops_the_server(
-    user: Callable[..., User], public_folder: Path, how: str
+    user: Callable[..., User], new_root: Callable[[], Path], how: str
 ) -> None:
-    root = public_folder / "server"
+    root = new_root()
     first, second = user(root), user(root)
     where = first.wait_started()
     assert second.wait_started() == where
@@ -171,11 +171,12 @@ def test_a_kill_during_the_start_leaves_nothing(
 
 
 def test_an_interrupt_of_the_process_group_is_not_for_the_server(
-    user: Callable[..., User], public_folder: Path, pg_binaries: Binaries
+    user: Callable[..., User], new_root: Callable[[], Path], pg_binaries: Binaries
 ) -> None:
-    interrupted = user(public_folder / "server", start_new_session=True)
+    root = new_root()
+    interrupted = user(root, start_new_session=True)
     where = interrupted.wait_started()
-    with Server(public_folder / "server", binaries=pg_binaries) as other:
+    with Server(root, binaries=pg_binaries) as other:
         os.killpg(interrupted.process.pid, signal.SIGINT)
         interrupted.process.wait(20)
         assert other.pid == where["pid"]
@@ -204,8 +205,10 @@ def test_a_forked_child_does_not_keep_the_server(pg_binaries: Binaries) -> None:
 # -- the life between
 
 
-async def test_kept_data_are_there_again(public_folder: Path, pg_binaries: Binaries) -> None:
-    root = public_folder / "server"
+async def test_kept_data_are_there_again(
+    new_root: Callable[[], Path], pg_binaries: Binaries
+) -> None:
+    root = new_root()
     with Server(root, binaries=pg_binaries) as server:
         await value(server, "create table kept as select 42 as n")
         password = server.password
@@ -216,22 +219,19 @@ async def test_kept_data_are_there_again(public_folder: Path, pg_binaries: Binar
 
 
 @pytest.mark.parametrize("crash", [False, True])
-async def test_a_restart_is_at_the_same_address(
-    public_folder: Path, pg_binaries: Binaries, crash: bool
-) -> None:
-    with Server(public_folder / "server", binaries=pg_binaries) as server:
-        await value(server, "create table kept as select 42 as n")
-        before = (server.pid, server.dsn(), server.dsn(tcp=True))
-        client = await asyncpg.connect(server.dsn())
-        if crash:
-            server.kill()
-        server.restart()
-        assert server.pid != before[0]
-        assert (server.dsn(), server.dsn(tcp=True)) == before[1:]
-        assert await value(server, "select n from kept") == 42
-        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
-            await client.fetchval("select 1")
-        client.terminate()
+async def test_a_restart_is_at_the_same_address(own_server: Server, crash: bool) -> None:
+    await value(own_server, "create table kept as select 42 as n")
+    before = (own_server.pid, own_server.dsn(), own_server.dsn(tcp=True))
+    client = await asyncpg.connect(own_server.dsn())
+    if crash:
+        own_server.kill()
+    own_server.restart()
+    assert own_server.pid != before[0]
+    assert (own_server.dsn(), own_server.dsn(tcp=True)) == before[1:]
+    assert await value(own_server, "select n from kept") == 42
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        await client.fetchval("select 1")
+    client.terminate()
 
 
 async def test_a_crashed_server_is_started_anew(public_folder: Path, pg_binaries: Binaries) -> None:
