@@ -87,7 +87,8 @@ def password_sources(
         ], "keyring"
     secret = parameters.secret("password")
     if secret is not None:
-        return [_known(secret)] * len(addresses), parameters.origin("password")
+        origin = parameters.origin("password")
+        return [_known(secret, origin)] * len(addresses), origin
     written = parameters["passfile"]
     path = places.path(written) if written else places.passfile
     sources = [
@@ -135,7 +136,7 @@ def _from_variable(
         raise SettingsError(f"{settings.name}: password_env names {variable}, which is not set")
 
     async def read_variable() -> str | None:
-        return environ.get(variable)
+        return _sendable(environ.get(variable), variable)
 
     return read_variable
 
@@ -155,15 +156,25 @@ def _from_keyring(account: str) -> PasswordSource:
     return ask_keyring
 
 
-def _known(secret: Secret) -> PasswordSource:
+def _known(secret: Secret, origin: str) -> PasswordSource:
     async def reveal() -> str | None:
-        return secret.reveal()
+        return _sendable(secret.reveal(), origin)
 
     return reveal
 
 
 def _from_passfile(path: Path, host: str, port: int, database: str, user: str) -> PasswordSource:
     async def read_passfile() -> str | None:
-        return find_password(path, host=host, port=port, database=database, user=user)
+        password = find_password(path, host=host, port=port, database=database, user=user)
+        return _sendable(password, str(path))
 
     return read_passfile
+
+
+def _sendable(password: str | None, origin: str) -> str | None:
+    """Refuse a password that is not UTF-8 here: the driver's error would hold all of it."""
+    # Bytes that could not be read as UTF-8 stand in files and variables as lone surrogates.
+    if password is None or not any("\ud800" <= character <= "\udfff" for character in password):
+        return password
+    del password
+    raise SettingsError(f"{origin}: the password is not written in UTF-8")

@@ -84,13 +84,17 @@ def _resolve(
     if ask is not None and source_name.startswith("none"):
         prompt = Prompt(ask, f"{user}@{hosts.names[0]}:{hosts.addresses[0].port}/{database}")
         sources = [prompt] * len(hosts.addresses)
+    # libpq looks at no certificate either where there is nothing but sockets.
+    context = None
+    if not all(each.is_socket for each in hosts.addresses):
+        context = tls_context(mode, parameters, places, names=hosts.certificate_names)
     return Endpoint(
         addresses=hosts.addresses,
         names=hosts.names,
         user=user,
         database=database,
         sslmode=mode,
-        ssl=tls_context(mode, parameters, places, names=hosts.certificate_names),
+        ssl=context,
         direct_tls=direct,
         target_session_attrs=_choice(parameters, "target_session_attrs", TARGET_SESSION_ATTRS)
         or "any",

@@ -4,6 +4,7 @@ https://www.postgresql.org/docs/current/libpq-ssl.html
 """
 
 import ipaddress
+import os
 import ssl
 import stat
 from collections.abc import Mapping
@@ -143,6 +144,8 @@ def _identify(context: ssl.SSLContext, parameters: Parameters, places: Places) -
 
 def _refuse_loose(key: Path, places: Places) -> None:
     """Refuse a key that others may read, unless root gave it to a group."""
+    if os.name != "posix":
+        return
     status = key.stat()
     loose = stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO
     if status.st_uid != 0:

@@ -22,6 +22,7 @@ from pgmagic.database.places import system_user
 from pgmagic.database.resolver import resolve
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.errors import SettingsError
+from tests.servers import missing
 
 PASSWORD = r"p:w\d '/@#?%[é"
 IN_FILE = PASSWORD.replace("\\", "\\\\").replace(":", "\\:")
@@ -493,7 +494,7 @@ def ask_psql(dsn: str, environ: Mapping[str, str]) -> list[str] | None:
     """Say where psql comes out, or None where it fails."""
     program = shutil.which("psql")
     if program is None:
-        pytest.skip("psql is not installed")
+        missing("psql is not installed")
     command = [program, "-X", "-w", "-A", "-t", "-F", "\t", "-c", WHERE, *([dsn] if dsn else [])]
     done = subprocess.run(
         command,

@@ -27,7 +27,6 @@ def resolved(tmp_path):
         ("127.0.0.1", "prefer"),
         ("127.9.9.9", "prefer"),
         ("::1", "prefer"),
-        ("/run", "prefer"),
         ("/run,localhost", "prefer"),
         ("db.example", "verify-full"),
         ("10.0.0.1", "verify-full"),
@@ -182,6 +181,29 @@ async def test_a_password_of_the_environment_may_change(resolved):
     endpoint = resolved(environ, password_env="TOKEN")
     environ["TOKEN"] = "two"
     assert await endpoint.password() == "two"
+
+
+async def test_a_password_that_cannot_be_sent_is_refused_before_the_driver_sees_it(
+    resolved, tmp_path
+):
+    (tmp_path / ".pgpass").write_bytes("*:*:*:*:hunter2é\n".encode("latin-1"))
+    (tmp_path / ".pgpass").chmod(0o600)
+    for endpoint in (
+        resolved(),
+        resolved({"PGPASSWORD": "hunter2\udce9"}),
+        resolved({"TOKEN": "hunter2\udce9"}, password_env="TOKEN"),
+    ):
+        with pytest.raises(SettingsError, match="UTF-8") as refusal:
+            await endpoint.password()
+        assert "hunter2" not in str(refusal.value)
+
+
+def test_a_socket_looks_at_no_certificate(resolved, tmp_path):
+    (tmp_path / ".postgresql").mkdir()
+    (tmp_path / ".postgresql" / "root.crt").write_text("junk")
+    assert resolved(host="/run", sslmode="verify-full").ssl is None
+    with pytest.raises(SettingsError, match="could not be read"):
+        resolved(host="/run,localhost")
 
 
 async def test_a_provider_that_gives_no_text_is_named(resolved):
