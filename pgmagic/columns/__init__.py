@@ -4,6 +4,7 @@ from pgmagic.columns.agreement import Agreement, ColumnsDiffer, agree
 from pgmagic.columns.catalog import describe
 from pgmagic.columns.copybinary import DecodeError
 from pgmagic.columns.copyout import copy_out
+from pgmagic.columns.decoder import accelerated
 from pgmagic.columns.frame import combine, to_frame
 from pgmagic.columns.listing import listing
 from pgmagic.columns.options import FrameOptions, Progress
@@ -16,6 +17,7 @@ __all__ = [
     "FrameOptions",
     "Progress",
     "Reading",
+    "accelerated",
     "agree",
     "combine",
     "copy_out",

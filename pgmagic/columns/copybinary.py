@@ -18,7 +18,7 @@ HEADER = SIGNATURE + bytes(8)  # no flags, no extension
 TRAILER = b"\xff\xff"
 MAX_EXTENSION = 1 << 16  # bytes; the server sends none
 BATCH_ROWS = 65_536
-BATCH_BYTES = 64 << 20
+BATCH_BYTES = 16 << 20
 
 _ARROW = {
     Layout.BOOL: pa.bool_(),

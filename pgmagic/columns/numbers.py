@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pgmagic.columns import types as t
-from pgmagic.columns.numeric import EXACT, to_decimal, to_double
+from pgmagic.columns.decoder import doubles
+from pgmagic.columns.numeric import EXACT, to_decimal
 from pgmagic.columns.scalars import text_of
 from pgmagic.outcome import PgType
 
@@ -26,13 +27,13 @@ def numeric(
     """
     chunks = [(chunk, type_) for values, type_ in pieces for chunk in values.chunks]
     if mode == "float":
-        doubles = []
+        floats = []
         for chunk, type_ in chunks:
             if (array := _doubles(chunk, type_)) is None:
                 break
-            doubles.append(array)
+            floats.append(array)
         else:
-            return pa.chunked_array(doubles, pa.float64()), None
+            return pa.chunked_array(floats, pa.float64()), None
     decimals = [_decimals(chunk, type_) for chunk, type_ in chunks]
     fitting = _decimal_type(value for values in decimals for value in values)
     if fitting is None:
@@ -59,13 +60,7 @@ def _doubles(chunk: pa.Array, type_: PgType) -> pa.Array | None:
         if span["min"] is not None and max(-span["min"], span["max"]) > EXACT:
             return None
         return chunk.cast(pa.float64())
-    doubles: list[float | None] = []
-    for value in chunk.to_pylist():
-        double = None if value is None else to_double(value)
-        if double is None and value is not None:
-            return None
-        doubles.append(double)
-    return pa.array(doubles, pa.float64(), from_pandas=False)
+    return doubles(chunk)
 
 
 def _decimals(chunk: pa.Array, type_: PgType) -> list[Decimal | None]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pyarrow as pa
 
-from pgmagic.columns.copybinary import PythonDecoder, arrow_type
+from pgmagic.columns.copybinary import arrow_type
 from pgmagic.columns.copying import copy_statement, needs_cast, run_copy
+from pgmagic.columns.decoder import new_decoder
 from pgmagic.columns.inlining import Inlined, inline
 from pgmagic.columns.options import FrameOptions, Progress
 from pgmagic.columns.records import Records
@@ -101,7 +102,7 @@ class _Reader:
         database: str,
     ) -> None:
         self._layouts = [layout_of(column.type) for column in columns]
-        self._decoder = PythonDecoder(self._layouts, keep=options.limit)
+        self._decoder = new_decoder(self._layouts, keep=options.limit)
         self._options = options
         self._progress = progress
         self._database = database
