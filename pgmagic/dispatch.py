@@ -18,9 +18,13 @@ __all__ = ["Watch", "dispatch"]
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What can be seen of a cell while it runs: rows and bytes so far, and who is done."""
+    """What can be seen of a cell while it runs: rows and bytes so far, and who is done.
+
+    `state` says in a few words what a database without an outcome is busy with.
+    """
 
     progress: dict[str, Progress] = field(default_factory=dict)
+    state: dict[str, str] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
 
