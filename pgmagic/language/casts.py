@@ -10,6 +10,7 @@ A statement is prepared as it was written first. Then
 A cast is `($1::int4)`, so that a value behaves as the same constant would, written in its place.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -153,7 +154,7 @@ def coerced(statement: Statement, type_names: Sequence[str]) -> tuple[object, ..
 def _better(value: object, inferred: str) -> tuple[str, object] | None:
     """Give the cast that a value needs, and the value to send for it."""
     own = cast_for(value)
-    if value is None or own is None:
+    if own is None or _is_missing(value):
         return None
     element = element_of(inferred)
     expected, given = (inferred, own) if element is None else (element, own.removesuffix("[]"))
@@ -229,8 +230,13 @@ def _leaves(items: Sequence[object]) -> Iterable[object]:
     for item in items:
         if isinstance(item, list | tuple):
             yield from _leaves(item)
-        elif item is not None:
+        elif not _is_missing(item):
             yield item
+
+
+def _is_missing(value: object) -> bool:
+    # NaN becomes NULL, unless a type of its own or of its neighbours says that it is a float.
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 WIDENING = ("int4", "int8", "numeric", "float8")
