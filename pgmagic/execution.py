@@ -3,12 +3,12 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 from pgmagic.columns import FrameOptions, Progress, agree, copy_out, describe, read
 from pgmagic.database.pool import DatabasePool, Lease
+from pgmagic.database.preparing import Prepared, prepare
 from pgmagic.database.translation import translated
 from pgmagic.errors import NotCommitted, QueryTimeout
 from pgmagic.language.plan import Plan, Step, Transaction
@@ -64,38 +64,91 @@ class Execution:
         return self.pool.acquire() if session is None else self.pool.session(session)
 
     async def _all(self, lease: Lease) -> list[Result]:
-        statements = self.plan.statements
         match self.plan.transaction:
             case Transaction.ALL:
-                await self._begin(lease)
-                results = [await self._one(lease, i, s) for i, s in enumerate(statements)]
+                results = [
+                    await self._one(lease, index, begin=index == 0)
+                    for index in range(len(self.plan.statements))
+                ]
                 await self._vote(lease)
                 await self._command(lease, "commit")
                 return results
             case Transaction.EACH:
-                return [await self._alone(lease, i, s) for i, s in enumerate(statements)]
+                one = self._alone
             case Transaction.SESSION:
-                return [await self._in_session(lease, i, s) for i, s in enumerate(statements)]
+                one = self._in_session
+        return [await one(lease, index) for index in range(len(self.plan.statements))]
 
-    async def _alone(self, lease: Lease, index: int, statement: Statement) -> Result:
+    async def _alone(self, lease: Lease, index: int) -> Result:
         """Run a statement by itself: read only in a transaction around it, else bare as in psql."""
-        if statement.kind.no_block or not (self.step.read_only or self._local_settings()):
-            return await self._one(lease, index, statement)
-        await self._begin(lease)
-        result = await self._one(lease, index, statement)
+        no_block = self.plan.statements[index].kind.no_block
+        if no_block or not (self.step.read_only or self._local_settings()):
+            return await self._one(lease, index)
+        result = await self._one(lease, index, begin=True)
         await self._command(lease, "commit")
         return result
 
-    async def _in_session(self, lease: Lease, index: int, statement: Statement) -> Result:
+    async def _in_session(self, lease: Lease, index: int) -> Result:
         """Run a statement in the user's own transaction, or by itself where none is open."""
-        if statement.kind.transaction:
-            result = await self._one(lease, index, statement)
-            if self.step.read_only and lease.connection.is_in_transaction():
+        kind, connection = self.plan.statements[index].kind, lease.connection
+        if connection.is_in_transaction() or kind.transaction or not self.step.read_only:
+            result = await self._one(lease, index)
+            if kind.transaction and self.step.read_only and connection.is_in_transaction():
                 await self._command(lease, "set transaction read only")
             return result
-        if lease.connection.is_in_transaction() or not self.step.read_only:
-            return await self._one(lease, index, statement)
-        return await self._alone(lease, index, statement)
+        return await self._alone(lease, index)
+
+    async def _one(self, lease: Lease, index: int, *, begin: bool = False) -> Result:
+        """Run a statement; `begin` a transaction for it first."""
+        statement, connection = self.plan.statements[index], lease.connection
+        if statement.kind.verb in ("prepare", "deallocate"):
+            lease.taint()
+        if statement.kind.copy_out:
+            if begin:
+                await self._begin(lease)
+            with self._translated(statement):
+                return await copy_out(connection, statement.sql)
+        # Prepared outside the transaction where that can be: a statement that the server can't
+        # read as it is would end it. A pooler may lend another connection for each of the two.
+        begin_late = begin and not self.pool.pooled
+        if begin and not begin_late:
+            await self._begin(lease)
+        prepared = await prepare(connection, statement, self.step.database)
+        if begin_late:
+            await self._begin(lease)
+        with self._translated(prepared.statement):
+            if prepared.handle.get_attributes() and self.plan.keeps(index):
+                result = await self._rows(lease, index, prepared)
+            else:
+                await prepared.handle.fetch(*prepared.arguments)
+                result = Result(tag=prepared.handle.get_statusmsg() or "")
+        sets = statement.kind.verb in ("set", "reset")
+        if sets and self.step.read_only and connection.is_in_transaction():
+            # Whatever was set, the transaction stays read only. This is always allowed.
+            await self._command(lease, "set transaction read only")
+        return result
+
+    async def _rows(self, lease: Lease, index: int, prepared: Prepared) -> Result:
+        """Read the rows of a statement, once its columns fit those of the other databases."""
+        database, kind = self.step.database, prepared.statement.kind
+        attributes = prepared.handle.get_attributes()
+        described = await describe(lease.connection, attributes, self.pool.types)
+        if len(self.plan.steps) > 1:
+            agree(await self.meeting.arrive(index, database, described))
+        reading = await read(
+            lease.connection,
+            prepared.statement.sql,
+            prepared.arguments,
+            described,
+            statement=prepared.handle,
+            copyable=kind.copyable,
+            wrappable=kind.copyable and kind.read,
+            verb=kind.verb,
+            options=self.options,
+            progress=self.progress,
+            database=database,
+        )
+        return Result(tag=reading.tag, columns=described, table=reading.table, notes=reading.notes)
 
     async def _begin(self, lease: Lease) -> None:
         mode = "read only" if self.step.read_only else "read write"
@@ -103,18 +156,14 @@ class Execution:
         await self._command(lease, f"begin {mode}{settings}")
 
     def _local_settings(self) -> Sequence[str]:
-        """Settings that hold for one transaction: the pool's, where no startup packet took them."""
+        """Settings of one transaction: the pool's, where no startup packet took them, and ours."""
         settings = list(self.pool.local_settings)
         if timeout := self.plan.cell.options.timeout:
             settings.append(f"set local statement_timeout = {round(timeout * 1000)}")
         return settings
 
-    async def _command(self, lease: Lease, sql: str) -> None:
-        with translated(self.step.database, None):
-            await lease.connection.execute(sql)
-
     async def _vote(self, lease: Lease) -> None:
-        """Commit only where every database has come this far."""
+        """Go on to commit only where every database has come this far."""
         if not self.plan.together:
             return
         # What is checked only at commit is checked now, while nobody has committed.
@@ -126,58 +175,14 @@ class Execution:
                 database=self.step.database,
             )
 
-    async def _one(self, lease: Lease, index: int, statement: Statement) -> Result:
-        """Run a statement. What it needs around it is there already."""
-        connection = lease.connection
-        if statement.kind.verb in ("prepare", "deallocate"):
-            lease.taint()
-        with translated(
+    async def _command(self, lease: Lease, sql: str) -> None:
+        with translated(self.step.database):
+            await lease.connection.execute(sql)
+
+    def _translated(self, statement: Statement) -> AbstractContextManager[None]:
+        return translated(
             self.step.database,
             statement,
-            statement_timeout=self.pool.settings.statement_timeout,
-        ):
-            if statement.kind.copy_out:
-                return await copy_out(connection, statement.sql)
-            prepared, arguments = await self._prepare(lease, statement)
-            attributes = prepared.get_attributes()
-            if attributes and self.plan.keeps(index):
-                result = await self._rows(lease, index, statement, prepared, arguments)
-            else:
-                await prepared.fetch(*arguments)
-                result = Result(tag=prepared.get_statusmsg())
-        sets = statement.kind.verb in ("set", "reset")
-        if sets and self.step.read_only and connection.is_in_transaction():
-            # Whatever was set, the transaction stays read only. This is always allowed.
-            await self._command(lease, "set transaction read only")
-        return result
-
-    async def _rows(
-        self,
-        lease: Lease,
-        index: int,
-        statement: Statement,
-        prepared: Any,
-        arguments: Sequence[object],
-    ) -> Result:
-        """Read the rows of a statement, once its columns fit those of the other databases."""
-        database, kind = self.step.database, statement.kind
-        described = await describe(lease.connection, prepared.get_attributes(), self.pool.types)
-        if len(self.plan.steps) > 1:
-            agree(await self.meeting.arrive(index, database, described))
-        reading = await read(
-            lease.connection,
-            statement.sql,
-            arguments,
-            described,
-            statement=prepared,
-            copyable=kind.copyable,
-            wrappable=kind.copyable and kind.read,
-            verb=kind.verb,
-            options=self.options,
-            progress=self.progress,
-            database=database,
+            statement_timeout=self.plan.cell.options.timeout
+            or self.pool.settings.statement_timeout,
         )
-        return Result(tag=reading.tag, columns=described, table=reading.table, notes=reading.notes)
-
-    async def _prepare(self, lease: Lease, statement: Statement) -> tuple[Any, Sequence[object]]:
-        return await lease.connection.prepare(statement.sql), statement.arguments
