@@ -33,7 +33,8 @@ class Hold:
     """
 
     def __init__(self, data: Path, *, throw_away: bool) -> None:
-        users_lock = data.parent / "users.lock"
+        users_lock, stop_lock = data.parent / "users.lock", data.parent / "stop.lock"
+        os.close(_open(stop_lock))
         self._lock: int | None = _open(users_lock)
         # Waits while a watchdog, which has the lock to itself, is still stopping the server.
         fcntl.flock(self._lock, fcntl.LOCK_SH)
@@ -43,7 +44,8 @@ class Hold:
             self._watchdog = subprocess.Popen(
                 [
                     *(sys.executable, "-I", "-S", watchdog.__file__),
-                    *(str(data), str(users_lock), "throw-away" if throw_away else "keep"),
+                    *(str(data), str(users_lock), str(stop_lock)),
+                    "throw-away" if throw_away else "keep",
                 ],
                 stdin=read_end,
                 stdout=subprocess.DEVNULL,

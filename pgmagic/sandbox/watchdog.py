@@ -128,12 +128,15 @@ def remove(folder: Path) -> None:
         time.sleep(STEP_SECONDS)
 
 
-def main(data: Path, users_lock: Path, throw_away: bool) -> None:
+def main(*, data: Path, users_lock: Path, stop_lock: Path, throw_away: bool) -> None:
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     written = wait_end(sys.stdin.fileno())
     left_in_order = LEAVING in written
-    with users_lock.open("r+b") as users:
+    # One watchdog after the other: who leaves in order while another one is stopping the
+    # server waits here, and so knows that it is stopped.
+    with stop_lock.open("ab") as turn, users_lock.open("r+b") as users:
+        fcntl.flock(turn, fcntl.LOCK_EX)
         if not is_last(users, patience=0 if left_in_order else LOCK_SECONDS):
             return
         interrupted = LAUNCHING in written and not left_in_order
@@ -143,4 +146,9 @@ def main(data: Path, users_lock: Path, throw_away: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "throw-away")
+    main(
+        data=Path(sys.argv[1]),
+        users_lock=Path(sys.argv[2]),
+        stop_lock=Path(sys.argv[3]),
+        throw_away=sys.argv[4] == "throw-away",
+    )

@@ -156,6 +156,20 @@ def test_the_last_of_two_processes_stops_the_server(
     wait_until(lambda: is_gone(where["socket"]))
 
 
+def test_a_stop_waits_for_whoever_is_stopping_the_server(
+    user: Callable[..., User], new_root: Callable[[], Path], pg_binaries: Binaries
+) -> None:
+    root = new_root()
+    with Server(root, binaries=pg_binaries) as server:
+        socket_dir = server.socket_dir
+        other = user(root)
+        other.wait_started()
+        other.process.kill()  # its watchdog and ours now look at the same time
+        other.process.wait(20)
+    assert is_gone(socket_dir)
+    assert not list(root.glob(f"*/{PID_FILE}"))
+
+
 def test_a_kill_during_the_start_leaves_nothing(
     user: Callable[..., User], public_folder: Path
 ) -> None:
