@@ -118,7 +118,7 @@ def _hosts(uri: str, at: int) -> tuple[list[str], list[str], int]:
         at = host.end()
         if host["address"] and uri[at : at + 1] not in ("", ":", "/", "?", ","):
             raise _Unreadable("an IPv6 address is followed by something else than a port")
-        if hosts[-1].startswith("["):
+        if (host["name"] or "").startswith("["):
             raise _Unreadable('an IPv6 address lacks its "]"')
         port = PORT.match(uri, at)
         ports.append(port[1] if port else "")
