@@ -10,13 +10,15 @@ from pgmagic.columns import FrameOptions, Progress, agree, copy_out, describe, r
 from pgmagic.database.pool import DatabasePool, Lease
 from pgmagic.database.preparing import Prepared, prepare
 from pgmagic.database.translation import translated
-from pgmagic.errors import NotCommitted, QueryTimeout
+from pgmagic.errors import NotCommitted, QueryError, QueryTimeout
 from pgmagic.language.plan import Plan, Step, Transaction
 from pgmagic.language.statement import Statement
 from pgmagic.meeting import Meeting
 from pgmagic.outcome import Answer, Result
 
 __all__ = ["Execution"]
+
+READ_ONLY = "25006"  # read_only_sql_transaction
 
 # The server can't tell a parameter's type: 42P18 indeterminate_datatype, 42725
 # ambiguous_function, 42P08 ambiguous_parameter.
@@ -52,11 +54,25 @@ class Execution:
                 database=self.step.database,
                 hint="--timeout SECONDS sets the limit of a cell",
             ) from None
+        except QueryError as error:
+            if error.sqlstate == READ_ONLY:
+                error.hint = self._how_to_write()
+            raise
         return Answer(
             database=self.step.database,
             results=tuple(results),
             elapsed=time.monotonic() - started,
             notices=notices,
+        )
+
+    def _how_to_write(self) -> str:
+        if not self.step.read_only:
+            return "the server itself is read only: a standby, or by its own settings"
+        if len(self.plan.steps) > 1:
+            return "this cell is read only: on several databases --write opens it"
+        return (
+            "this cell is read only: --write opens it, and read_only = false in the settings "
+            "of a database opens every cell that asks that one alone"
         )
 
     def _lease(self) -> AbstractAsyncContextManager[Lease]:

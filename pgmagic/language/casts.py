@@ -2,7 +2,7 @@
 
 A statement is prepared as it was written first. Then
 
-1. the server refuses to prepare it, with 42P18, 42P08 or 42725: prepare what `recast` gives;
+1. the server refuses to prepare it, with one of `UNDECIDED`: prepare what `recast` gives;
 2. it was prepared, but the inferred types are not what the values need (`needs_casts`): prepare
    what `with_casts` gives;
 3. `coerced` gives the arguments to send.
@@ -34,8 +34,9 @@ from pgmagic.language.values import Unsendable
 
 __all__ = ["UNDECIDED", "cast_for", "coerced", "needs_casts", "recast", "with_casts"]
 
-# indeterminate_datatype, ambiguous_parameter, ambiguous_function
-UNDECIDED = frozenset({"42P18", "42P08", "42725"})
+# indeterminate_datatype, ambiguous_parameter, ambiguous_function, and undefined_function, which
+# is what `select {n}, {n} + {n}` gives: the first use made it text.
+UNDECIDED = frozenset({"42P18", "42P08", "42725", "42883"})
 NUMBER = re.compile(r"\$([0-9]+)")
 CAST = re.compile(r"\(\$([0-9]+)::")
 VALUE = re.compile(r"(\s*)\(?\$([0-9]+)(?:::[^)]*\))?(\s*)")
