@@ -65,7 +65,7 @@ def _circuits(statistics: Sequence[DatabaseStatistics]) -> Iterator[Activity]:
             yield Activity(
                 kind="cut off",
                 database=each.database,
-                what="not asked until a try succeeds",
+                what=f"{each.failures} failures in a row",
                 since=f"next try in {each.retry_in:.0f} s",
                 alarming=True,
                 action=Action(verb="retry", database=each.database),

@@ -53,7 +53,7 @@ def summary(
         for name, what in parts
     )
     mark = "✗" if failed else "✓"
-    lines = "".join(f'<div style="{DIM}">ⓘ {escaped(note)}</div>' for note in notes)
+    lines = "".join(f'<div style="{DIM}">note: {escaped(note)}</div>' for note in notes)
     return Drawn(
         text="\n".join([text, *(f"note: {visible(note)}" for note in notes)]),
         html=f'<div class="pgm" style="{FONT}"><div><span aria-hidden="true">{mark}</span> '

@@ -40,7 +40,10 @@ def render_html(
 ) -> str:
     """Draw everything as it is at one instant, complete with its style sheet."""
     pools = pools_html(statistics, history, now=now, when=when)
-    return f"{STYLE}{pools}{activity_html(activities(statistics))}"
+    going_on = activity_html(activities(statistics))
+    if going_on:
+        going_on = f'<div class="pgm-going-on">{going_on}</div>'
+    return f'{STYLE}<div class="pgm-frame">{pools}{going_on}</div>'
 
 
 def pools_html(

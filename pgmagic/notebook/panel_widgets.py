@@ -29,9 +29,10 @@ class PanelWidgets:
         self._alerts = ipywidgets.HTML()
         self._pools = ipywidgets.HTML()
         self._activity = ipywidgets.HTML(layout={"flex": "1 1 auto", "min_width": "0"})
-        self._column = ipywidgets.VBox(layout={"flex": "none"})
+        self._column = ipywidgets.VBox()
         self._column.add_class("pgm-buttons")
         self._box = ipywidgets.HBox([self._activity, self._column])
+        self._box.add_class("pgm-going-on")
         self._spacer = ipywidgets.Box()
         self._spacer.add_class("pgm-nothing")
         self._buttons: dict[Action, ipywidgets.Button] = {}

@@ -56,6 +56,7 @@ class CellProgress:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
+        self._cancels_before = task.cancelling()
         self._loop = asyncio.get_running_loop()
         self._started = time.monotonic()
         self._speeds = {name: Speed() for name in self._targets}
@@ -78,7 +79,7 @@ class CellProgress:
         if (
             isinstance(error, asyncio.CancelledError)
             and self._cancelled
-            and self._task.uncancel() == 0
+            and self._task.uncancel() <= self._cancels_before
         ):
             names = ", ".join(self._targets)
             raise QueryCancelled(f"cancelled on {names} after {duration(self._elapsed)}") from None

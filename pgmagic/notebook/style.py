@@ -47,15 +47,15 @@ _RULES = """
 .pgm.pgm th:first-child, .pgm.pgm td:first-child { padding-left: 14px }
 .pgm.pgm th:last-child, .pgm.pgm td:last-child { padding-right: 14px }
 
-.pgm.card { border: 1px solid var(--line); border-radius: 10px; max-width: 940px;
-  overflow-x: auto }
+.pgm-frame { max-width: 940px; border-radius: 10px; overflow-x: auto;
+  border: 1px solid color-mix(in srgb, var(--jp-ui-font-color1, #888) 14%, transparent) }
 .pgm.card > header { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 16px;
   padding: 7px 14px }
 .pgm.card > header .title { font-weight: 650; font-size: 13px }
 .pgm.card > header .chips { display: flex; flex-wrap: wrap; gap: 6px; margin-left: auto }
 .pgm .chip { border-radius: 99px; padding: 1px 10px 1px 8px; font-weight: 600;
   background: color-mix(in srgb, currentColor 11%, transparent) }
-.pgm.pgm tr.database > * { border-top: 1px solid var(--line) }
+.pgm.pgm tr.database { border-top: 1px solid var(--line) }
 .pgm.pgm tr.note td { padding-top: 0; padding-bottom: 6px; text-align: left;
   white-space: normal; line-height: 1.4 }
 .pgm.card > footer { display: flex; flex-wrap: wrap; gap: 2px 14px; padding: 5px 14px 6px;
@@ -83,7 +83,7 @@ _RULES = """
 @keyframes pgm-appear { to { visibility: visible } }
 @keyframes pgm-fade { to { opacity: .55; filter: grayscale(1) } }
 
-.pgm.pgm.activity { border-top: 0 }
+.pgm.pgm.activity table { margin: 3px 0 }
 .pgm.pgm.activity th, .pgm.pgm.activity td { height: 30px; padding-top: 0; padding-bottom: 0 }
 .pgm.pgm.activity td.what { text-align: left; width: 100%; max-width: 0; overflow: hidden;
   text-overflow: ellipsis }
@@ -98,8 +98,10 @@ _RULES = """
   background: color-mix(in srgb, var(--bad) 10%, transparent) }
 .pgm-buttons.pgm-buttons .jupyter-button:focus-visible, .pgm-cancel.pgm-cancel:focus-visible {
   outline: 2px solid var(--jp-brand-color1, #1976d2); outline-offset: 2px }
+.pgm-buttons.pgm-buttons { flex: none; align-items: stretch; margin: 3px 14px 3px 0 }
 .pgm-buttons .pgm-nothing { height: 30px }
-.pgm-frame { max-width: 940px }
+.pgm-going-on { border-top: 1px solid color-mix(in srgb, var(--jp-ui-font-color1, #888) 14%,
+  transparent) }
 .pgm-frame .widget-html, .pgm-frame .widget-html-content, .pgm-run .widget-html,
 .pgm-run .widget-html-content { margin: 0; min-width: 0; width: auto; height: auto;
   line-height: normal; align-self: stretch }

@@ -17,8 +17,8 @@ def duration(seconds: float, digits: int = 1) -> str:
     """Write `0.41 s`, `12.3 s`, `2 min 05 s`, `3 h 20 min`; `digits` are for less than 10 s."""
     if seconds < 9.995:
         return f"{max(0.0, seconds):.{digits}f} s"
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
+    if seconds < 59.5:
+        return f"{seconds:.{min(digits, 1)}f} s"
     minutes, left = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {left:02} s"
