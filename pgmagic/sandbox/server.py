@@ -1,7 +1,6 @@
 """A PostgreSQL server of our own: without Docker, a system service or a fixed port."""
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -18,14 +17,14 @@ from urllib.parse import quote, urlencode
 from pgmagic.errors import SandboxError
 from pgmagic.sandbox.account import Account, readable_binaries
 from pgmagic.sandbox.binaries import Binaries, find_binaries
+from pgmagic.sandbox.cluster import initialize
 from pgmagic.sandbox.hold import Hold, exclusive
-from pgmagic.sandbox.secret import new_password, write_secret
+from pgmagic.sandbox.temporary import new_socket_dir, temporary_folder
 from pgmagic.sandbox.watchdog import SOCKET_PREFIX, STEP_SECONDS, Postmaster
 
 __all__ = ["Server"]
 
 LOOPBACK = "127.0.0.1"
-MAX_SOCKET_PATH = 103  # bytes on macOS; Linux has four more
 MIN_SHARED_MEMORY = 256 * 1024**2  # bytes of /dev/shm; Docker gives a container 64 MB
 LAUNCH_ATTEMPTS = 5
 SHUTDOWN_SECONDS = 20.0
@@ -106,8 +105,16 @@ class Server:
         with exclusive(root / "start.lock"):
             self._hold = Hold(self._data, throw_away=self.root is None)
             try:
-                self._initialize()
-                self._postmaster = self._running() or self._launch(_new_socket_dir(self._account))
+                self._password = initialize(
+                    self._data,
+                    self.binaries,
+                    self._account,
+                    user=self.user,
+                    hba=self.hba,
+                    files=self.files,
+                    durable=self.root is not None,
+                )
+                self._postmaster = self._running() or self._launch(new_socket_dir(self._account))
             except BaseException:
                 self.stop()
                 raise
@@ -196,7 +203,7 @@ class Server:
 
     def _open_root(self) -> Path:
         if self.root is None:
-            root = Path(tempfile.mkdtemp(prefix="pgmagic-", dir=_temporary_folder(self._account)))
+            root = Path(tempfile.mkdtemp(prefix="pgmagic-", dir=temporary_folder(self._account)))
             made = True
         else:
             root = self.root.expanduser().absolute()
@@ -211,51 +218,6 @@ class Server:
                 hint="use a folder outside root's home",
             )
         return root
-
-    def _initialize(self) -> None:
-        """Make the data directory, all or nothing."""
-        root, secret = self._data.parent, self._data.parent / f"{self._data.name}.json"
-        if self._data.exists():
-            self._password = json.loads(secret.read_text())["password"]
-            return
-        for unfinished in root.glob(f"{self._data.name}.new-*"):
-            shutil.rmtree(unfinished, ignore_errors=True)
-        new = Path(tempfile.mkdtemp(prefix=f"{self._data.name}.new-", dir=root))
-        self._account.own(new)
-        self._password = new_password()
-        self._initdb(new)
-        if self.hba is not None:
-            self._write(new / "pg_hba.conf", "\n".join([*self.hba, ""]).encode())
-        for name, content in self.files.items():
-            self._write(new / name, content)
-        write_secret(secret, json.dumps({"user": self.user, "password": self._password}))
-        new.rename(self._data)
-
-    def _initdb(self, data: Path) -> None:
-        with tempfile.NamedTemporaryFile("w", dir=_temporary_folder(self._account)) as file:
-            file.write(self._password + "\n")
-            file.flush()
-            self._account.own(Path(file.name))
-            # No wheel has ICU, and what sorts one way here and another there is no use.
-            locale = ["--locale=C"]
-            if self.binaries.major >= 17:
-                locale += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-            finished = self._account.run(
-                self.binaries.bindir / "initdb",
-                *("-D", data, "-U", self.user, "-E", "UTF8"),
-                *("--auth=scram-sha-256", f"--pwfile={file.name}"),
-                *locale,
-                *(["--no-sync"] if self.root is None else []),
-            )
-        if finished.returncode:
-            shutil.rmtree(data, ignore_errors=True)
-            output = (finished.stdout + finished.stderr)[-2000:]
-            raise SandboxError(f"initdb of {self.binaries} failed:\n{output}")
-
-    def _write(self, path: Path, content: bytes) -> None:
-        path.touch(mode=0o600)
-        path.write_bytes(content)
-        self._account.own(path)
 
     # -- process
 
@@ -346,21 +308,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGQUIT)
         process.wait(SHUTDOWN_SECONDS)
-
-
-def _new_socket_dir(account: Account) -> Path:
-    socket_dir = Path(tempfile.mkdtemp(prefix=SOCKET_PREFIX, dir=_temporary_folder(account)))
-    account.own(socket_dir)
-    return socket_dir
-
-
-def _temporary_folder(account: Account) -> Path:
-    """The system's temporary folder, or /tmp where a socket in it would have too long a path."""
-    folder = Path(tempfile.gettempdir())
-    longest = folder / f"{SOCKET_PREFIX}xxxxxxxx" / ".s.PGSQL.65535.lock"
-    if len(os.fsencode(longest)) > MAX_SOCKET_PATH or not account.can_enter(folder):
-        return Path("/tmp")
-    return folder
 
 
 def _shared_memory_is_small() -> bool:
