@@ -208,8 +208,6 @@ def _check_key(key: str, value: Any, where: str) -> None:
 def _opened(given: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Replace a DSN by the settings it stands for, which those beside it override."""
     values = {key: value for key, value in given.items() if key != "dsn"}
-    if isinstance(values.get("init"), list):
-        values["init"] = tuple(values["init"])
     if "dsn" not in given:
         return values
     layer = parse_dsn(given["dsn"], origin=f"{where}: dsn")

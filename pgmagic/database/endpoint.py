@@ -1,9 +1,9 @@
 """Where one database is and how to get in, with every convention resolved."""
 
 import random
-import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from ssl import SSLContext, SSLError
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -59,11 +59,11 @@ class Endpoint:
     user: str
     database: str
     sslmode: str
-    ssl: ssl.SSLContext | None
+    ssl: SSLContext | None = field(repr=False)
     direct_tls: bool = False
     target_session_attrs: str = "any"
     load_balance: bool = False
-    server_settings: Mapping[str, str] = field(default_factory=dict)
+    server_settings: Mapping[str, str] = field(default_factory=dict, repr=False)
     connect_timeout: float
     passwords: tuple[PasswordSource, ...] = field(repr=False)
     password_source: str
@@ -72,6 +72,11 @@ class Endpoint:
     @property
     def password(self) -> PasswordSource:
         return self.passwords[0]
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether a certificate must prove that the server is the host that was named."""
+        return self.ssl is not None and self.ssl.check_hostname
 
     def attempts(self) -> Iterator[Attempt]:
         """Give what to try, in libpq's order.
@@ -99,7 +104,7 @@ class Endpoint:
 
     def _attempt(self, index: int, tls: bool, target_session_attrs: str) -> Attempt:
         address = self.addresses[index]
-        context: ssl.SSLContext | bool = False
+        context: SSLContext | bool = False
         if tls and self.ssl is not None:
             context = self.ssl
         arguments = {
@@ -125,7 +130,7 @@ def goes_on(failed: Attempt, error: Exception, following: Attempt) -> bool:
     another address where this one could not be reached, is starting up, or plays another role.
     A refused password is never sent a second time.
     """
-    refused_tls = isinstance(error, ssl.SSLError) or type(error) is ConnectionError
+    refused_tls = isinstance(error, SSLError) or type(error) is ConnectionError
     if following.address == failed.address and following.tls != failed.tls:
         no_entry = isinstance(error, asyncpg.InvalidAuthorizationSpecificationError)
         return (failed.tls and refused_tls) or (

@@ -5,6 +5,7 @@ For each parameter the first that names it decides: the settings, the DSN in the
 https://www.postgresql.org/docs/current/libpq-connect.html
 """
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,8 @@ from pgmagic.errors import SettingsError
 
 __all__ = ["Endpoint", "resolve"]
 
+logger = logging.getLogger(__name__)
+
 CONNECT_TIMEOUT = 10.0  # seconds, where nobody says otherwise
 
 
@@ -45,11 +48,14 @@ def resolve(
     named after the database.
     """
     try:
-        return _resolve(settings, environ, Places.of(environ, home), ask)
+        endpoint = _resolve(settings, environ, Places.of(environ, home), ask)
     except SettingsError as error:
         prefix = f"{settings.name}: "
         message = prefix + error.message.removeprefix(prefix)
         hint = error.hint
+    else:
+        logger.debug("%s: %r", settings.name, endpoint)
+        return endpoint
     raise SettingsError(message, hint=hint)
 
 

@@ -9,7 +9,8 @@ import math
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeAlias
+from types import NoneType
+from typing import Any, TypeAlias, get_args
 
 from pgmagic.errors import SettingsError
 
@@ -219,9 +220,12 @@ class DatabaseSettings:
                 f"{self.name!r} cannot name a database",
                 hint="a name is made of letters, digits, '_', '-' and '.', a letter first",
             )
+        init: Any = self.init
+        if isinstance(init, list):  # as TOML writes it
+            object.__setattr__(self, "init", tuple(init))
         for setting in fields(self)[1:]:
             value = getattr(self, setting.name)
-            if value is None and "None" in str(setting.type):
+            if value is None and NoneType in get_args(setting.type):
                 continue
             problem = setting.metadata["check"](value)
             if problem:

@@ -37,7 +37,7 @@ def resolved(tmp_path):
 def test_off_this_machine_the_server_must_prove_itself(resolved, host, mode):
     endpoint = resolved(host=host)
     assert endpoint.sslmode == mode
-    assert endpoint.ssl.check_hostname == (mode == "verify-full")
+    assert endpoint.is_proven == (mode == "verify-full")
 
 
 def test_the_address_and_not_the_name_says_whether_it_is_this_machine(resolved):
@@ -253,8 +253,13 @@ def test_no_one_is_asked_where_there_is_a_password(resolved):
 
 async def test_nothing_shows_a_password(resolved, caplog):
     caplog.set_level("DEBUG")
-    environ = {"DSN": "postgresql://u:hunter2@h/d", "PGPASSWORD": "hunter3"}
+    environ = {
+        "DSN": "postgresql://u:hunter2@h/d",
+        "PGPASSWORD": "hunter3",
+        "PGOPTIONS": "-c app.token=hunter4",
+    }
     endpoint = resolved(environ, dsn_env="DSN")
     assert await endpoint.password() == "hunter2"
     shown = f"{endpoint!r} {list(endpoint.attempts())!r} {endpoint.password!r} {caplog.text}"
     assert "hunter" not in shown
+    assert "password_source='DSN in DSN'" in caplog.text

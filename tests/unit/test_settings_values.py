@@ -72,6 +72,10 @@ def test_a_good_value_is_kept(field, value):
     assert getattr(DatabaseSettings(name="sales", **{field: value}), field) == value
 
 
+def test_statements_may_be_written_as_a_list():
+    assert DatabaseSettings(name="sales", init=["set role clerk"]).init == ("set role clerk",)
+
+
 @pytest.mark.parametrize("name", ["", "1st", "@shards", "shard_*", "a b", "-x", "a,b", None, 5])
 def test_a_name_that_could_not_be_a_target_is_refused(name):
     with pytest.raises(SettingsError, match="cannot name a database"):
