@@ -13,9 +13,9 @@ from pgmagic.columns import FrameOptions, listing
 from pgmagic.database.configuration import Configuration, load
 from pgmagic.database.pool import DatabasePool
 from pgmagic.database.settings import DatabaseSettings
-from pgmagic.database.statistics import DatabaseStatistics
+from pgmagic.database.statistics import DatabaseStatistics, Sample
 from pgmagic.database.translation import translated
-from pgmagic.dispatch import Watch, dispatch
+from pgmagic.dispatch import dispatch
 from pgmagic.errors import CellError, FanOutError
 from pgmagic.language.line import Cell
 from pgmagic.language.options import Options
@@ -23,6 +23,7 @@ from pgmagic.language.plan import Plan, plan
 from pgmagic.language.statements import read
 from pgmagic.language.targets import resolve_targets
 from pgmagic.outcome import Answer, Outcome
+from pgmagic.watch import Watch
 
 __all__ = ["Client"]
 
@@ -85,6 +86,11 @@ class Client:
     def statistics(self) -> tuple[DatabaseStatistics, ...]:
         """Give the statistics of every pool that has been used."""
         return tuple(pool.statistics() for pool in self._pools.values())
+
+    def history(self, name: str) -> Sequence[Sample]:
+        """Give how busy a database's pool was of late."""
+        pool = self._pools.get(name)
+        return pool.history() if pool else ()
 
     async def close(self, *names: str) -> None:
         """Close the pools of these databases, or all: cancel, then close, then terminate."""

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from pgmagic.columns import FrameOptions, Progress
 from pgmagic.database.pool import DatabasePool
@@ -12,20 +11,9 @@ from pgmagic.execution import Execution
 from pgmagic.language.plan import Plan
 from pgmagic.meeting import Meeting
 from pgmagic.outcome import Failure, Outcome
+from pgmagic.watch import Watch
 
-__all__ = ["Watch", "dispatch"]
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """What can be seen of a cell while it runs: rows and bytes so far, and who is done.
-
-    `state` says in a few words what a database without an outcome is busy with.
-    """
-
-    progress: dict[str, Progress] = field(default_factory=dict)
-    state: dict[str, str] = field(default_factory=dict)
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
+__all__ = ["dispatch"]
 
 
 async def dispatch(
@@ -49,7 +37,7 @@ async def dispatch(
             pool=pool(step.database),
             meeting=meeting,
             options=options[step.database],
-            progress=watch.progress[step.database],
+            watch=watch,
         )
         for step in plan.steps
     ]

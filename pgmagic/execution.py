@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 
-from pgmagic.columns import FrameOptions, Progress, agree, copy_out, describe, read
+from pgmagic.columns import FrameOptions, agree, copy_out, describe, read
 from pgmagic.database.pool import DatabasePool, Lease
 from pgmagic.database.preparing import Prepared, prepare
 from pgmagic.database.translation import translated
@@ -15,14 +15,11 @@ from pgmagic.language.plan import Plan, Step, Transaction
 from pgmagic.language.statement import Statement
 from pgmagic.meeting import Meeting
 from pgmagic.outcome import Answer, Result
+from pgmagic.watch import Watch
 
 __all__ = ["Execution"]
 
 READ_ONLY = "25006"  # read_only_sql_transaction
-
-# The server can't tell a parameter's type: 42P18 indeterminate_datatype, 42725
-# ambiguous_function, 42P08 ambiguous_parameter.
-UNTYPED = ("42P18", "42725", "42P08")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +31,7 @@ class Execution:
     pool: DatabasePool
     meeting: Meeting
     options: FrameOptions
-    progress: Progress
+    watch: Watch
 
     async def run(self) -> Answer:
         """Run all statements; what failed has been rolled back. Raises a `PgMagicError`."""
@@ -43,7 +40,9 @@ class Execution:
         limit = asyncio.timeout(seconds)
         try:
             with self.pool.running(self.plan.cell.sql):
+                self._is("waiting for a connection")
                 async with limit, self._lease() as lease:
+                    self._is("running")
                     results = await self._all(lease)
                     notices = lease.notices
         except TimeoutError:
@@ -64,6 +63,9 @@ class Execution:
             elapsed=time.monotonic() - started,
             notices=notices,
         )
+
+    def _is(self, state: str) -> None:
+        self.watch.state[self.step.database] = state
 
     def _how_to_write(self) -> str:
         if not self.step.read_only:
@@ -150,7 +152,9 @@ class Execution:
         attributes = prepared.handle.get_attributes()
         described = await describe(lease.connection, attributes, self.pool.types)
         if len(self.plan.steps) > 1:
+            self._is("waiting for the other databases")
             agree(await self.meeting.arrive(index, database, described))
+            self._is("running")
         reading = await read(
             lease.connection,
             prepared.statement.sql,
@@ -161,7 +165,7 @@ class Execution:
             wrappable=kind.copyable and kind.read,
             verb=kind.verb,
             options=self.options,
-            progress=self.progress,
+            progress=self.watch.progress[database],
             database=database,
         )
         return Result(tag=reading.tag, columns=described, table=reading.table, notes=reading.notes)
@@ -184,6 +188,7 @@ class Execution:
             return
         # What is checked only at commit is checked now, while nobody has committed.
         await self._command(lease, "set constraints all immediate")
+        self._is("waiting to commit")
         await self.meeting.arrive("commit", self.step.database)
         if self.meeting.left:
             raise NotCommitted(

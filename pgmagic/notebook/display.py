@@ -1,14 +1,14 @@
 """Put text beside a result: every output carries HTML and plain text."""
 
+import time
 from collections.abc import Sequence
 from html import escape
 
-from IPython.display import display
+from IPython.display import DisplayHandle, display
 
-from pgmagic.language.plan import Plan
-from pgmagic.outcome import Answer, Outcome
+from pgmagic.outcome import Outcome
 
-__all__ = ["SandboxProgress", "show_caption", "show_html", "show_text"]
+__all__ = ["SandboxProgress", "notices", "show_html", "show_text"]
 
 
 def show_html(html: str, text: str) -> None:
@@ -21,36 +21,45 @@ def show_text(text: str) -> None:
     show_html(f"<pre>{escape(text)}</pre>", text)
 
 
-def show_caption(
-    plan: Plan,
-    outcomes: Sequence[Outcome],
-    notes: Sequence[str] = (),
-    elapsed: float | None = None,
-    *,
-    brief: bool = False,
-) -> None:
-    lines = []
-    if not brief:
-        parts = [
-            f"{o.database} {o.results[-1].table.num_rows:,}" if isinstance(o, Answer) and o.results[-1].table is not None else o.database
-            for o in outcomes
-        ]
-        lines.append(" · ".join(parts))
-    lines += notes
-    for o in outcomes:
-        lines += [f"{o.database} {n.severity}: {n.message}" for n in o.notices]
-    if lines:
-        show_text("\n".join(lines))
+def notices(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """Give what the servers said beside the results: `NOTICE: …`, each once."""
+    said: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        for notice in outcome.notices:
+            said.setdefault(f"{notice.severity}: {notice.message}", []).append(outcome.database)
+    several = len(outcomes) > 1
+    return tuple(
+        f"{', '.join(dict.fromkeys(names))} {text}" if several else text
+        for text, names in said.items()
+    )
 
 
 class SandboxProgress:
-    """Says how far the sandbox is."""
+    """One line that says how far the sandbox is, replaced as it goes on.
 
-    def __enter__(self) -> "SandboxProgress":
-        return self
+    It is called from other threads; nothing is shown where all is done within half a second.
+    """
 
-    def __exit__(self, *error: object) -> None:
-        pass
+    PATIENCE = 0.5  # seconds
+    INTERVAL = 0.2
+
+    def __init__(self) -> None:
+        self._line: DisplayHandle | None = None
+        self._drawn = time.monotonic() + self.PATIENCE - self.INTERVAL
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        pass
+        """Take the progress: a stage, what is done of it, and what there is of it."""
+        if time.monotonic() - self._drawn >= self.INTERVAL:
+            self._drawn = time.monotonic()
+            self._show(f"sandbox: {stage}, {done:,} of {total:,}")
+
+    def conclude(self, text: str) -> None:
+        """Put the last word where the progress was."""
+        self._show(text)
+
+    def _show(self, text: str) -> None:
+        bundle = {"text/html": f"<pre>{escape(text)}</pre>", "text/plain": text}
+        if self._line is None:
+            self._line = display(bundle, raw=True, display_id=True)
+        else:
+            self._line.update(bundle, raw=True)

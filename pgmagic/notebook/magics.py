@@ -16,20 +16,23 @@ from IPython.core.magic import (
     no_var_expand,
 )
 from IPython.display import display
+from traitlets import Enum, Float, Integer, Unicode
 
 from pgmagic import sandbox
 from pgmagic.client import Client
 from pgmagic.database.configuration import from_options
 from pgmagic.database.settings import DatabaseSettings
-from pgmagic.dispatch import Watch
 from pgmagic.errors import CellError, FanOutError
 from pgmagic.language.line import Cell, read_cell, read_line, read_words
-from pgmagic.language.options import OPTIONS
+from pgmagic.language.options import OPTIONS, Options
 from pgmagic.notebook.background import Background
-from pgmagic.notebook.display import SandboxProgress, show_caption, show_text
+from pgmagic.notebook.caption import caption
+from pgmagic.notebook.display import SandboxProgress, notices, show_text
 from pgmagic.notebook.help import CLOSE, CONNECT, SANDBOX, described
 from pgmagic.notebook.loop import NotebookLoop
 from pgmagic.notebook.panel import PoolPanel
+from pgmagic.notebook.progress import CellProgress
+from pgmagic.watch import Watch
 
 if TYPE_CHECKING:
     from pgmagic.sandbox.databases import Sandbox
@@ -39,7 +42,17 @@ __all__ = ["PgMagics"]
 
 @magics_class
 class PgMagics(Magics):
-    """`%%pg` and the magics around it."""
+    """`%%pg` and the magics around it. These are the defaults of this notebook's cells."""
+
+    timeout = Float(None, allow_none=True, help="seconds until a cell gives up").tag(config=True)
+    limit = Integer(None, allow_none=True, help="rows of each database at most").tag(config=True)
+    tag = Unicode("database", help="name of the column that names databases").tag(config=True)
+    numeric = Enum(("float", "exact"), "float", help="numeric as float64 or exact").tag(config=True)
+    json = Enum(("objects", "text"), "objects", help="json parsed, or as text").tag(config=True)
+    tz = Unicode(None, allow_none=True, help="time zone of timestamptz columns").tag(config=True)
+    progress = Enum(("auto", "on", "off"), "auto", help="progress of cells that take a while").tag(
+        config=True
+    )
 
     def __init__(self, shell: InteractiveShell, home: NotebookLoop, client: Client) -> None:
         super().__init__(shell)
@@ -51,10 +64,11 @@ class PgMagics(Magics):
     async def cell(self, line: str, body: str) -> Any:
         """Run a top-level `%%pg` cell: the input transformer has put an await before this."""
         names = self.shell.user_ns
-        cell = read_cell(line, body, names)
+        cell = read_cell(line, body, names, self._defaults())
         if cell.options.background:
             return self._background(cell, names)
-        return await self.home.cell(self._run(cell, names, captioned=True))
+        work = self._run(cell, names, captioned=True, awaited=True)
+        return await self.home.cell(work)
 
     @no_var_expand
     @needs_local_scope
@@ -73,9 +87,9 @@ class PgMagics(Magics):
         """
         names = ChainMap(dict(local_ns or {}), self.shell.user_ns)
         if body is None:
-            cell = read_line(line, self.client.databases, names)
+            cell = read_line(line, self.client.databases, names, self._defaults())
         else:
-            cell = read_cell(line, body, names)
+            cell = read_cell(line, body, names, self._defaults())
         if cell.options.background:
             return self._background(cell, names)
         return self.home.run(self._run(cell, names, captioned=body is not None))
@@ -114,7 +128,8 @@ class PgMagics(Magics):
         read_words(line, "%pg_pools", ())
         panel = PoolPanel(
             self.client.statistics,
-            retry=self._retry_from_panel,
+            history=self.client.history,
+            retry=self._retry,
             cancel=self.client.cancel,
             loop=self.home.loop,
         )
@@ -162,23 +177,42 @@ class PgMagics(Magics):
             await asyncio.to_thread(self._sandbox.stop)
             self._sandbox = None
 
-    async def _run(self, cell: Cell, names: Mapping[str, Any], *, captioned: bool) -> Any:
+    def _defaults(self) -> Options:
+        return Options(
+            timeout=self.timeout,
+            limit=self.limit,
+            tag=self.tag,
+            numeric=self.numeric,
+            json=self.json,
+            tz=self.tz,
+        )
+
+    async def _run(
+        self, cell: Cell, names: Mapping[str, Any], *, captioned: bool, awaited: bool = False
+    ) -> Any:
         plan = self.client.plan(cell, names)
         watch = Watch()
-        try:
-            answers = await self.client.run(plan, watch)
-        except FanOutError as error:
-            error.retry_with(self.home.run)
-            show_caption(plan, error.outcomes)
-            if error.partial is not None:
-                display(error.partial)
-            failed = error
-        else:
-            show_caption(
-                plan, answers.outcomes, answers.notes, answers.elapsed, brief=not captioned
-            )
-            return self._deliver(cell, answers.value)
-        raise failed
+        read_only = all(step.read_only for step in plan.steps)
+        async with CellProgress(
+            watch, plan.targets, awaited=awaited, mode=self.progress
+        ) as progress:
+            try:
+                answers = await self.client.run(plan, watch)
+            except FanOutError as error:
+                error.retry_with(self.home.run)
+                if len(error.failures) < len(error.outcomes):
+                    progress.conclude(
+                        caption(error.outcomes, progress.elapsed, read_only=read_only)
+                    )
+                if error.partial is not None:
+                    display(error.partial)
+                raise
+            notes = (*answers.notes, *notices(answers.outcomes))
+            if captioned or notes:
+                progress.conclude(
+                    caption(answers.outcomes, answers.elapsed, read_only=read_only, notes=notes)
+                )
+        return self._deliver(cell, answers.value)
 
     def _deliver(self, cell: Cell, value: Any) -> Any:
         if cell.into is not None:
@@ -193,12 +227,15 @@ class PgMagics(Magics):
 
         return self._deliver(cell, Background(self.home.background(work()), plan.targets))
 
-    def _retry_from_panel(self, name: str) -> None:
-        self.home.loop.call_soon_threadsafe(lambda: self.home.background(self.client.retry(name)))
+    def _retry(self, name: str) -> None:
+        """Try a database from the panel; whether it worked is seen there."""
+        self.home.background(self.client.retry(name)).add_done_callback(
+            lambda task: None if task.cancelled() else task.exception()
+        )
 
     async def _start_sandbox(self) -> None:
-        with SandboxProgress() as progress:
-            self._sandbox = await asyncio.to_thread(sandbox.start, progress)
+        progress = SandboxProgress()
+        self._sandbox = await asyncio.to_thread(sandbox.start, progress)
         for name, address in self._sandbox.databases.items():
             await self.client.add(
                 DatabaseSettings(
@@ -211,7 +248,8 @@ class PgMagics(Magics):
                 )
             )
         self.client.groups["sandbox"] = tuple(self._sandbox.databases)
-        show_text("ewr, jfk and lga are running; @sandbox means all three")
+        names = ", ".join(self._sandbox.databases)
+        progress.conclude(f"{names} are running; @sandbox means all of them")
 
     async def _stop_sandbox(self) -> None:
         if self._sandbox is None:

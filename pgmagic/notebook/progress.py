@@ -82,7 +82,7 @@ class CellProgress:
             and self._task.uncancel() <= self._cancels_before
         ):
             names = ", ".join(self._targets)
-            raise QueryCancelled(f"cancelled on {names} after {duration(self._elapsed)}") from None
+            raise QueryCancelled(f"cancelled on {names} after {duration(self.elapsed)}") from None
 
     def conclude(self, drawn: Drawn) -> None:
         """Put the caption where the progress was, or show it where there was none."""
@@ -98,7 +98,8 @@ class CellProgress:
         self._loop.call_soon_threadsafe(self._cancel)
 
     @property
-    def _elapsed(self) -> float:
+    def elapsed(self) -> float:
+        """Seconds since the cell began."""
         return time.monotonic() - self._started
 
     def _cancel(self) -> None:
@@ -116,7 +117,7 @@ class CellProgress:
         self._face = self._choose_face()
         try:
             while self._face is not None:
-                self._face.draw(self._lines(), self._elapsed)
+                self._face.draw(self._lines(), self.elapsed)
                 await asyncio.sleep(INTERVAL)
         except Exception:
             # The cell goes on: it matters more than the picture of it.
@@ -136,7 +137,7 @@ class CellProgress:
         return NotebookFace(self.cancel if clicks_arrive(shell, awaited=self._awaited) else None)
 
     def _lines(self) -> tuple[Line, ...]:
-        return lines(self._watch, self._targets, self._elapsed, self._speeds)
+        return lines(self._watch, self._targets, self.elapsed, self._speeds)
 
     def _remains(self, *, failed: bool) -> Drawn:
-        return summary([*parts(self._lines()), (None, duration(self._elapsed, 2))], failed=failed)
+        return summary([*parts(self._lines()), (None, duration(self.elapsed, 2))], failed=failed)

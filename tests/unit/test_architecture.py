@@ -16,6 +16,7 @@ FLOORS = [
     {"outcome"},
     {"language", "meeting", "sandbox"},
     {"database", "columns"},
+    {"watch", "answers"},
     {"execution"},
     {"dispatch"},
     {"client"},
