@@ -40,13 +40,16 @@ class Connection(asyncpg.Connection):
         """Run the user's statements for new connections."""
         self.init = init
         if init:
-            await self.execute(";\n".join(init))
+            await self.execute(self._init_query())
 
     def get_reset_query(self) -> str:
         """Give what undoes all that a cell may have left behind."""
         # A transaction that is still open goes first: the rest must not be undone with it.
         rollback = "rollback;" if self.is_in_transaction() else ""
-        return rollback + RESET + ";\n".join(self.init)
+        return rollback + RESET + self._init_query()
+
+    def _init_query(self) -> str:
+        return "\n;\n".join(self.init)  # any of them may end in a comment
 
     async def reset(self, *, timeout: float | None = None) -> None:
         """Undo what was left behind, in one round trip. `timeout` is in seconds."""
@@ -54,15 +57,15 @@ class Connection(asyncpg.Connection):
         await self.execute(self.get_reset_query(), timeout=timeout)
 
     async def is_alive(self, *, timeout: float) -> bool:
-        """Ask the server for nothing, and wait at most `timeout` seconds for it."""
+        """Ask the server for nothing, and wait at most `timeout` seconds for it.
+
+        A connection that does not answer is closed.
+        """
         try:
-            await self.execute("", timeout=timeout)
-        except (
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            asyncpg.InternalClientError,
-            OSError,
-        ):
+            await self.execute("select", timeout=timeout)
+        except asyncpg.PostgresError:
+            pass  # an answer as well: an aborted transaction takes no statement
+        except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
             self.terminate()
         return not self.is_closed()
 

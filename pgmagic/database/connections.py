@@ -29,6 +29,8 @@ class Taken(NamedTuple):
 class Connections:
     """asyncpg's pool of one database, and what it leaves to be done.
 
+    `opening` counts the connections that are being made.
+
     asyncpg's own floor of connections is not used: it reconnects in the background past every
     breaker. Here `min_size` connections stay open once they are, until the whole pool is idle.
     """
@@ -41,6 +43,7 @@ class Connections:
         self._recorder = recorder
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._open: set[Connection] = set()
+        self.opening = 0
         self._reaper: asyncio.TimerHandle | None = None
 
     def __iter__(self) -> Iterator[Connection]:
@@ -62,6 +65,9 @@ class Connections:
         pool = self._pool
         if pool is None:
             pool = self._pool = await self._make_pool()
+        if self.idle:
+            # The loop may have news of them that it had no time to read: that they are gone.
+            await asyncio.sleep(0)
         while True:
             proxy: Any = await pool.acquire()
             connection: Connection = proxy.itself()
@@ -148,20 +154,23 @@ class Connections:
 
     async def _connect(self, *_: Any, **__: Any) -> Connection:
         started = self._recorder.clock()
+        self.opening += 1
         try:
             connection = await self._connector.connect()
         except Exception:
             self._recorder.connections_errors += 1
             raise
+        finally:
+            self.opening -= 1
         self._recorder.connected(self._recorder.clock() - started)
         self._open.add(connection)
-        connection.add_termination_listener(self._ended)
+        # A listener of asyncpg gets the proxy of the moment, and what was lent is not what we hold.
+        connection.add_termination_listener(lambda _: self._ended(connection))
         return connection
 
-    def _ended(self, connection: Any) -> None:
-        if connection in self._open:
-            self._open.discard(connection)
-            self._recorder.connections_lost += not connection.retired
+    def _ended(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        self._recorder.connections_lost += not connection.retired
 
     def _schedule_reaper(self) -> None:
         if self._reaper is None:

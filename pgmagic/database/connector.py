@@ -16,6 +16,8 @@ from pgmagic.database.connection import Connection
 from pgmagic.database.endpoint import Endpoint
 from pgmagic.database.resolver import resolve
 from pgmagic.database.settings import DatabaseSettings
+from pgmagic.database.translation import Fault, fault_of, why
+from pgmagic.errors import SettingsError
 
 __all__ = ["Connect", "Connector"]
 
@@ -98,7 +100,7 @@ class Connector:
                 continue
             try:
                 if await self._holds(connection, settings):
-                    await connection.prepare_for_use(self._settings.init)
+                    await self._run_init(connection)
                     return connection
             except BaseException:
                 connection.terminate()
@@ -154,6 +156,14 @@ class Connector:
     def _found_pooler(self, why: str) -> None:
         self.pooled = True
         logger.info("%s: a connection pooler stands in between: %s", self._settings.name, why)
+
+    async def _run_init(self, connection: Connection) -> None:
+        try:
+            await connection.prepare_for_use(self._settings.init)
+        except asyncpg.PostgresError as error:
+            if fault_of(error) is not Fault.STATEMENT:
+                raise
+            raise SettingsError(f"{self._settings.name}: init: {why(error)}") from None
 
     async def _holds(self, connection: Connection, settings: Mapping[str, str]) -> bool:
         """Ask whether the limits are in force: a pooler may take and forget them."""

@@ -197,7 +197,7 @@ class DatabasePool:
         """
         self.breaker.force_trial()
         async with self.acquire() as lease:
-            await lease.connection.execute("")
+            await lease.connection.execute("select")
 
     async def expire(self) -> None:
         """Renew all connections, and look up anew where they go."""
@@ -265,7 +265,7 @@ class DatabasePool:
 
     def _must_do_with_ours(self, error: BaseException) -> bool:
         """Say whether the server is full of us, among others: then one of ours will come free."""
-        ours = self._connections.size
+        ours = self._connections.size + self._connections.opening
         if not ours or not isinstance(error, ConnectFailed) or fault_of(error) is not Fault.FULL:
             return False
         logger.info("%s: the server is full, %d connections must do", self.name, ours)
@@ -387,7 +387,7 @@ class DatabasePool:
             await asyncio.wait(tasks, timeout=rest)
 
     def _exhausted(self, timeout: float) -> PoolTimeout:
-        message = f"no connection came free within {timeout:g} s"
+        message = f"no connection came free within {timeout:.3g} s"
         if self._leases:
             oldest = min(self._leases, key=lambda lease: lease.since)
             message += f"; all {len(self._leases)} are in use, one for "

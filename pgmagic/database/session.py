@@ -9,7 +9,7 @@ from typing import Literal
 from pgmagic.database.connection import Connection
 from pgmagic.database.lease import Lease
 from pgmagic.database.statistics import SessionStatistics
-from pgmagic.errors import ConnectionLost, PoolTimeout
+from pgmagic.errors import ConnectionLost, PoolTimeout, QueryCancelled
 
 __all__ = ["Session", "Sessions"]
 
@@ -31,6 +31,7 @@ class Session:
         self._clock = clock
         self._used = clock()
         self._aborted = False
+        self._closing = False
         self._busy = asyncio.Lock()
 
     @property
@@ -65,6 +66,11 @@ class Session:
                 yield lease
             except BaseException as error:
                 self._aborted = True
+                if self._closing and isinstance(error, Exception):
+                    # What the driver says of it depends on the moment.
+                    raise QueryCancelled(
+                        f"session {self.name} was closed", database=self.database
+                    ) from None
                 if isinstance(error, asyncio.CancelledError):
                     await self._settle()
                 raise
@@ -87,6 +93,7 @@ class Session:
 
     async def close(self, *, timeout: float) -> None:
         """Close the connection; what runs on it is cancelled. `timeout` is in seconds."""
+        self._closing = True
         try:
             await self.connection.close(timeout=timeout)
         except Exception:  # it is gone, which is all that was wanted

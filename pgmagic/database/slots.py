@@ -65,7 +65,7 @@ class Slots:
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
                 self.leave()  # let in and cancelled at the same moment: the next one may go
-            else:
+            elif place in self._queue:
                 self._queue.remove(place)
             raise
 

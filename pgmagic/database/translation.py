@@ -97,6 +97,7 @@ HINTS = {
     "53300": "the server, the role or the database allows no further connection",
 }
 
+CANNOT_BEGIN = "cannot switch to state"  # asyncpg's words, held by a test
 LOST_IN_STATEMENT = frozenset({Fault.OUTAGE, Fault.CLOSED, Fault.UNSENT})
 
 
@@ -116,16 +117,20 @@ def fault_of(error: BaseException, *, connecting: bool = False) -> Fault | None:
             return None
         case asyncpg.PostgresError():
             return _fault_of_sqlstate(error.sqlstate)
-        case asyncpg.DataError():
-            return Fault.ARGUMENT
         case asyncpg.OutdatedSchemaCacheError():
             return Fault.STATEMENT  # raised while rows are read: the statement did run
         case asyncpg.TargetServerAttributeNotMatched():
             return Fault.REFUSED
         case asyncpg.ProtocolError():
             return Fault.OUTAGE
-        case asyncpg.InternalClientError() | asyncpg.InterfaceError():
-            return Fault.OUTAGE if connecting else Fault.UNSENT
+        case asyncpg.InternalClientError() | asyncpg.InterfaceError() if connecting:
+            return Fault.OUTAGE
+        case asyncpg.InterfaceError():
+            # asyncpg.DataError is another class of that name: this one has no public name.
+            return Fault.ARGUMENT if isinstance(error, ValueError) else Fault.UNSENT
+        case asyncpg.InternalClientError():
+            # It cannot begin while the server's good-bye is still unread; else it broke midway.
+            return Fault.UNSENT if str(error).startswith(CANNOT_BEGIN) else Fault.CLOSED
         case TimeoutError() if not connecting:
             return Fault.LIMIT
         case ssl.SSLError():
@@ -331,13 +336,14 @@ def why(error: BaseException, *, timeout: float | None = None) -> str:
         case asyncpg.PostgresError():
             return _words(error)
         case TimeoutError():
-            return "no answer" + (f" within {timeout:g} s" if timeout else "")
+            return "no answer" + (f" within {timeout:.3g} s" if timeout else "")
         case socket.gaierror():
             return "the name of the host is not known"
         case ssl.SSLCertVerificationError():
             return f"its certificate is not trusted: {error.verify_message}"
         case ssl.SSLError():
-            return f"no TLS: {error.reason or 'the handshake failed'}"
+            reason = getattr(error, "reason", None)  # set by the ssl module alone
+            return f"no TLS: {reason or 'the handshake failed'}"
         case ConnectionRefusedError():
             return "connection refused"
         case ConnectionResetError():
