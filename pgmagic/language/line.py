@@ -23,6 +23,8 @@ COMMANDS = frozenset(
 
 _WORD = re.compile(r"""\s*((?:[^\s"']|"[^"]*"|'[^']*')+)""")
 _TARGET = re.compile(r"(?!-)@?[\w.*?\[\]!-]+\Z")
+_PLAIN = re.compile(r"[\w.,;()*'-]{1,40}\Z")
+_CONNECTION = re.compile(r"\w+://|\w*pass\w*\s*=", re.IGNORECASE)
 _VARIABLE = re.compile(r"\{([^\W\d]\w*)\}\Z")
 _ASSIGN = re.compile(r"\s*([^\W\d]\w*)[ \t]*<<[ \t]*(?=\S|\n)")
 
@@ -54,8 +56,10 @@ def read_cell(
     options, targets, rest = _read_head(line, namespace, defaults or Options(), None)
     if rest.strip():
         word = rest.split()[0]
+        # A part of a connection string may be a password: only plain words are repeated.
+        what = repr(word) if _PLAIN.match(word) else "what stands"
         raise CellError(
-            f"{word!r} on the %%pg line is not a database",
+            f"{what} on the %%pg line is not a database",
             hint="with %%pg the SQL begins on the next line; with %pg it follows the targets",
         )
     return _cell(body, targets, options)
@@ -117,6 +121,11 @@ def _read_head(
     at = 0
     while word := _WORD.match(line, at):
         text = word[1]
+        if _CONNECTION.match(text):
+            raise CellError(
+                "a connection string has no place in a cell: notebook and history would keep it",
+                hint="%pg_connect NAME adds a database; %%pg then takes its name",
+            )
         if text.startswith("--") and len(text) > 2 and text[2].isalpha():
             at = _read_option(line, word, given, "%%pg", OPTIONS)
             continue
@@ -163,7 +172,8 @@ def _read_option(
             text, end = following[1], following.end()
         given[option.field] = option.value(_unquoted(text))
     except CellError as error:
-        error.cell, error.offset = line, word.start(1)
+        if magic == "%%pg":  # lines of other magics may hold what nobody shall see again
+            error.cell, error.offset = line, word.start(1)
         raise
     return end
 

@@ -225,7 +225,8 @@ class PgMagics(Magics):
         async def work() -> Any:
             return (await self.client.run(plan)).value
 
-        return self._deliver(cell, Background(self.home.background(work()), plan.targets))
+        task = self.home.background(work())
+        return self._deliver(cell, Background(self.home, task, plan.targets))
 
     def _retry(self, name: str) -> None:
         """Try a database from the panel; whether it worked is seen there."""
