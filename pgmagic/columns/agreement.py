@@ -124,6 +124,8 @@ def _pair(one: PgType, other: PgType) -> PgType | None:
         assert other.element is not None
         element = _pair(one.element, other.element)
         return None if element is None else array_of(element)
+    if not (one.oid in BUILTIN and other.oid in BUILTIN):
+        return None
     if one.oid in TEXTS and other.oid in TEXTS:
         return BUILTIN[t.TEXT]
     for candidate in (one.oid, other.oid, *WIDENINGS.get(one.oid, ())):

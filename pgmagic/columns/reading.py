@@ -81,10 +81,8 @@ async def read(
             await run_copy(connection, copy.sql, reader.take)
             tag = ""
         else:
-            rows = Records(connection, inlined.sql, columns)
-            async for piece in rows.stream(verb, options.limit):
-                await reader.take(piece)
-            tag = rows.tag
+            rows = Records(connection=connection, sql=inlined.sql, columns=columns)
+            tag = await rows.run(verb, options.limit, reader.take)
     except asyncpg.PostgresError as error:
         _relocate(error, prefix, inlined, len(sql))
         raise

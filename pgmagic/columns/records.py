@@ -5,7 +5,9 @@ came and put into the form of a COPY stream.
 """
 
 import struct
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
@@ -38,33 +40,42 @@ class RawRecord(asyncpg.Record):
     """A row of bytes. A class of its own keeps such statements apart in asyncpg's cache."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """The rows of one statement as a COPY stream. `tag` is the server's, once all were read."""
+    """A statement whose rows are wanted as a COPY stream."""
 
-    def __init__(
-        self, connection: "asyncpg.Connection[Any]", sql: str, columns: Sequence[Column]
-    ) -> None:
-        self._connection = connection
-        self._sql = sql
-        self._columns = columns
-        self.tag = ""
+    connection: "asyncpg.Connection[Any]"
+    sql: str
+    columns: Sequence[Column]
 
-    async def stream(self, verb: str, limit: int | None) -> AsyncIterator[bytes]:
-        """Run the statement and give the stream in pieces; stop once `limit` rows are passed."""
+    async def run(
+        self, verb: str, limit: int | None, take: Callable[[bytes], Awaitable[None]]
+    ) -> str:
+        """Run the statement, give the stream to `take` in pieces, and return the command tag.
+
+        It stops once `limit` rows are passed. The tag is "" where only the number of rows can
+        tell it.
+        """
         encode = await self._encoder()
         statement = await self._prepare()
-        yield HEADER
+        await take(HEADER)
+        tag = ""
         if verb not in STREAMED:
-            yield encode(await statement.fetch())
-            self.tag = str(statement.get_statusmsg())
-        elif self._connection.is_in_transaction():
-            async for rows in _batches(statement, limit):
-                yield encode(rows)
+            rows = await statement.fetch()
+            tag = str(statement.get_statusmsg())
+            await take(encode(rows))
         else:
-            async with self._connection.transaction():
-                async for rows in _batches(statement, limit):
-                    yield encode(rows)
-        yield TRAILER
+            inside = self.connection.is_in_transaction()
+            async with nullcontext() if inside else self.connection.transaction():
+                cursor = await statement.cursor()
+                passed = 0
+                while (limit is None or passed <= limit) and (
+                    rows := await cursor.fetch(ROWS_AT_ONCE)
+                ):
+                    passed += len(rows)
+                    await take(encode(rows))
+        await take(TRAILER)
+        return tag
 
     async def _prepare(self) -> "PreparedStatement[RawRecord]":
         """Prepare the statement so that its values stay bytes.
@@ -73,9 +84,9 @@ class Records:
         before anything else runs on the connection. asyncpg has no public way to set one for an
         array.
         """
-        connection: Any = self._connection
+        connection: Any = self.connection
         settings = connection._protocol.get_settings()
-        types = {column.type.oid: column.type for column in self._columns}
+        types = {column.type.oid: column.type for column in self.columns}
         types = {oid: type_ for oid, type_ in types.items() if oid not in HARMLESS}
         try:
             for type_ in types.values():
@@ -83,7 +94,7 @@ class Records:
                 settings.add_python_codec(
                     type_.oid, type_.name, type_.schema, [], "scalar", _same, _same, form
                 )
-            return await self._connection.prepare(self._sql, record_class=RawRecord)
+            return await self.connection.prepare(self.sql, record_class=RawRecord)
         finally:
             for type_ in types.values():
                 settings.remove_python_codec(type_.oid, type_.name, type_.schema)
@@ -93,10 +104,10 @@ class Records:
     async def _encoder(self) -> Callable[[Sequence[asyncpg.Record]], bytes]:
         arrays = {
             index: await self._delimiter(column)
-            for index, column in enumerate(self._columns)
+            for index, column in enumerate(self.columns)
             if cast_of(column.type) is Cast.TEXT_ARRAY
         }
-        count = struct.pack(">h", len(self._columns))
+        count = struct.pack(">h", len(self.columns))
 
         def encode(rows: Sequence[asyncpg.Record]) -> bytes:
             stream = bytearray()
@@ -118,25 +129,12 @@ class Records:
 
     async def _delimiter(self, column: Column) -> str:
         """Ask which character stands between the elements of an array's text."""
-        delimiter: str | None = await self._connection.fetchval(
+        delimiter: str | None = await self.connection.fetchval(
             "SELECT e.typdelim::text FROM pg_catalog.pg_type a "
             "JOIN pg_catalog.pg_type e ON e.oid = a.typelem WHERE a.oid = $1",
             column.type.oid,
         )
         return delimiter or ","
-
-
-async def _batches(
-    statement: "PreparedStatement[RawRecord]", limit: int | None
-) -> AsyncIterator[list[RawRecord]]:
-    cursor = await statement.cursor()
-    passed = 0
-    while limit is None or passed <= limit:
-        rows = await cursor.fetch(ROWS_AT_ONCE)
-        if not rows:
-            break
-        yield rows
-        passed += len(rows)
 
 
 def _same(value: Any) -> Any:
