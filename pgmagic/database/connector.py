@@ -91,15 +91,16 @@ class Connector:
         """
         while True:
             endpoint = self._resolved()
+            pooled = self.pooled  # others, who connect at the same time, may find out meanwhile
             settings = self._for_startup(endpoint)
             try:
                 connection = await self._open(replace(endpoint, server_settings=settings))
             except asyncpg.PostgresError as error:
-                if not self._learn(error, settings):
+                if not self._learn(error, settings, pooled):
                     raise
                 continue
             try:
-                if await self._holds(connection, settings):
+                if pooled or await self._holds(connection, settings):
                     await self._run_init(connection)
                     return connection
             except BaseException:
@@ -141,21 +142,27 @@ class Connector:
             connection.setsockopt(*_socket_options(endpoint))
         return connection
 
-    def _learn(self, error: asyncpg.PostgresError, settings: Mapping[str, str]) -> bool:
+    def _learn(
+        self, error: asyncpg.PostgresError, settings: Mapping[str, str], pooled: bool
+    ) -> bool:
         """Say whether another try, with less in the first packet, may succeed."""
-        if self._checks_client and CHECK_INTERVAL in settings and error.sqlstate in UNKNOWN_SETTING:
+        added = settings.keys() - self._resolved().server_settings.keys()
+        if added and error.sqlstate in UNKNOWN_SETTING:
             self._checks_client = False
             logger.info("%s: the server does not look after lost clients", self._settings.name)
             return True
-        may_be_pooler = not self.pooled and self._settings.pooler is None
+        may_be_pooler = not pooled and self._settings.pooler is None
         if may_be_pooler and error.sqlstate == "08P01" and "startup parameter" in str(error):
             self._found_pooler("it refuses settings")
             return True
         return False
 
-    def _found_pooler(self, why: str) -> None:
+    def _found_pooler(self, because: str) -> None:
+        if not self.pooled:
+            logger.info(
+                "%s: a connection pooler stands in between: %s", self._settings.name, because
+            )
         self.pooled = True
-        logger.info("%s: a connection pooler stands in between: %s", self._settings.name, why)
 
     async def _run_init(self, connection: Connection) -> None:
         try:
@@ -168,7 +175,7 @@ class Connector:
     async def _holds(self, connection: Connection, settings: Mapping[str, str]) -> bool:
         """Ask whether the limits are in force: a pooler may take and forget them."""
         limits = {name: value for name, value in settings.items() if name in LIMITS}
-        if self.pooled or not limits or self._settings.pooler is False:
+        if not limits or self._settings.pooler is False:
             return True
         async with asyncio.timeout(self.connect_timeout):
             lost = await connection.fetch(UNSETTLED, list(limits), list(limits.values()))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from pgmagic.database.conditions import condition
 from pgmagic.errors import (
     CellError,
     ConnectFailed,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Fault",
     "Verdict",
-    "condition",
     "fault_of",
     "not_connected",
     "translated",
@@ -115,6 +115,8 @@ def fault_of(error: BaseException, *, connecting: bool = False) -> Fault | None:
             return _fault_of_sqlstate(sqlstate)
         case PgMagicError():
             return None
+        case asyncpg.DataError(severity=None):
+            return Fault.ARGUMENT  # asyncpg's own: the server always gives a severity
         case asyncpg.PostgresError():
             return _fault_of_sqlstate(error.sqlstate)
         case asyncpg.OutdatedSchemaCacheError():
@@ -126,8 +128,7 @@ def fault_of(error: BaseException, *, connecting: bool = False) -> Fault | None:
         case asyncpg.InternalClientError() | asyncpg.InterfaceError() if connecting:
             return Fault.OUTAGE
         case asyncpg.InterfaceError():
-            # asyncpg.DataError is another class of that name: this one has no public name.
-            return Fault.ARGUMENT if isinstance(error, ValueError) else Fault.UNSENT
+            return Fault.UNSENT
         case asyncpg.InternalClientError():
             # It cannot begin while the server's good-bye is still unread; else it broke midway.
             return Fault.UNSENT if str(error).startswith(CANNOT_BEGIN) else Fault.CLOSED
@@ -183,22 +184,6 @@ def not_connected(
         sqlstate=sqlstate,
         hint=HINTS.get(sqlstate or ""),
     )
-
-
-def condition(error: asyncpg.PostgresError) -> str | None:
-    """Give the condition name that PostgreSQL's manual has for a SQLSTATE.
-
-    asyncpg names its classes after the conditions, with few exceptions.
-    """
-    if type(error) is asyncpg.UnknownPostgresError:
-        return None
-    if error.sqlstate in CONDITIONS:
-        return CONDITIONS[error.sqlstate]
-    name = type(error).__name__.removesuffix("Error")
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
-
-
-CONDITIONS: dict[str, str] = {}
 
 
 def _fault_of_sqlstate(sqlstate: str | None) -> Fault:

@@ -7,7 +7,6 @@ import traceback
 
 import asyncpg
 import pytest
-from asyncpg.exceptions._base import DataError as UnfitArgument
 
 from pgmagic.database.translation import (
     Fault,
@@ -53,6 +52,7 @@ def lost(cause: Exception | None = None) -> asyncpg.PostgresError:
     ("error", "kind", "learnt"),
     [
         (server_error("42601"), QueryError, Verdict.ANSWERED),
+        (server_error("22000"), QueryError, Verdict.ANSWERED),
         (server_error("08P01"), QueryError, Verdict.ANSWERED),
         (server_error("53100"), QueryError, Verdict.ANSWERED),
         (server_error("58P01"), QueryError, Verdict.ANSWERED),
@@ -66,7 +66,7 @@ def lost(cause: Exception | None = None) -> asyncpg.PostgresError:
         (asyncpg.InterfaceError("connection is closed"), ConnectionLost, Verdict.NEUTRAL),
         (asyncpg.InternalClientError("got result for unknown state"), ConnectionLost, None),
         (asyncpg.OutdatedSchemaCacheError("changed"), QueryError, Verdict.ANSWERED),
-        (UnfitArgument("invalid input for query argument $1"), CellError, Verdict.NEUTRAL),
+        (asyncpg.DataError("invalid input for query argument $1"), CellError, Verdict.NEUTRAL),
         (TimeoutError(), QueryTimeout, Verdict.NEUTRAL),
         (ConnectionResetError(), ConnectionLost, Verdict.OUTAGE),
     ],
@@ -167,7 +167,7 @@ def test_who_stopped_it() -> None:
 
 
 def test_a_value_that_does_not_fit_is_shown_by_its_name_only() -> None:
-    error = UnfitArgument(f"invalid input for query argument $1: {CANARY!r} (an integer …)")
+    error = asyncpg.DataError(f"invalid input for query argument $1: {CANARY!r} (an integer …)")
     ours = translation(error, statement=statement("select {name}", "select $1"))
     assert isinstance(ours, CellError)
     assert "{name}" in ours.message

@@ -1,0 +1,49 @@
+"""One message is kept off the notebook, and no other."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from pgmagic.database.quiet import keep_quiet
+
+NOISE = {
+    "message": "Future exception was never retrieved",
+    "exception": ConnectionError("unexpected connection_lost() call"),
+}
+
+
+async def test_the_one_message_is_dropped() -> None:
+    heard: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: heard.append(context))
+    keep_quiet(loop)
+    keep_quiet(loop)
+    loop.call_exception_handler(NOISE)
+    assert heard == []
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        {"message": "Task exception was never retrieved", "exception": NOISE["exception"]},
+        {"message": NOISE["message"], "exception": ConnectionResetError()},
+        {"message": NOISE["message"], "exception": ConnectionError("something else")},
+        {"message": "no exception at all"},
+    ],
+)
+async def test_every_other_one_goes_where_it_went(context: dict[str, Any]) -> None:
+    heard: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: heard.append(context))
+    keep_quiet(loop)
+    loop.call_exception_handler(context)
+    assert heard == [context]
+
+
+async def test_without_a_handler_before(caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.get_running_loop()
+    keep_quiet(loop)
+    loop.call_exception_handler(NOISE)
+    loop.call_exception_handler({"message": "something went wrong"})
+    assert [record.getMessage() for record in caplog.records] == ["something went wrong"]
