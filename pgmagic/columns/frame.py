@@ -12,7 +12,7 @@ from pgmagic.columns.copybinary import batch_of
 from pgmagic.columns.interpret import Piece, interpret
 from pgmagic.columns.names import unique_names
 from pgmagic.columns.options import FrameOptions
-from pgmagic.columns.series import to_series
+from pgmagic.columns.series import for_polars, to_series
 from pgmagic.errors import CellError
 from pgmagic.outcome import Column
 
@@ -68,12 +68,13 @@ def _build(
     said = list(notes)
     for name, column, parts in zip(names, columns, pieces, strict=True):
         values, note = interpret(parts, column.type, options)
+        further = None
         if options.as_ == "pandas":
             values, further = to_series(values, column.type, options)
-            note = note or further
+        elif options.as_ == "polars":
+            values, further = for_polars(values, column.type, options)
         arrays.append(values)
-        if note:
-            said.append(f"{name}: {note}")
+        said += [f"{name}: {words}" for words in (note, further) if words]
     if leading:
         names.insert(0, leading[0])
         arrays.insert(0, _tags(leading[1], options))
@@ -100,8 +101,7 @@ def _frame(names: Sequence[str], arrays: Sequence[Any], rows: int, options: Fram
 
 def _polars(table: pa.Table) -> Any:
     try:
-        import polars  # type: ignore[import-not-found, unused-ignore]
+        import polars
     except ImportError:
         raise CellError("--as polars needs the package polars", hint="pip install polars") from None
-
     return polars.from_arrow(table)

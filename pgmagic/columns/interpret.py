@@ -30,6 +30,9 @@ LARGEST: Final = 2**63 - 1
 INTERVAL: Final = np.dtype([("microseconds", ">i8"), ("days", ">i4"), ("months", ">i4")])
 MONTH_DAY_NANO: Final = np.dtype([("months", "<i4"), ("days", "<i4"), ("nanoseconds", "<i8")])
 
+HEXADECIMAL: Final = np.array([list(b"%02x" % byte) for byte in range(256)], "u1")
+UUID_DIGITS: Final = [i for i in range(36) if i not in (8, 13, 18, 23)]
+
 
 class Piece(NamedTuple):
     """The values of one column from one database, and the type they have there."""
@@ -152,6 +155,20 @@ def _interval(pieces: Sequence[Piece], _: FrameOptions) -> Interpreted:
     return Interpreted(pa.chunked_array(chunks, pa.month_day_nano_interval()))
 
 
+def _uuids(pieces: Sequence[Piece]) -> pa.ChunkedArray:
+    """Write uuids in groups of digits, a whole chunk at a time."""
+    chunks = []
+    for chunk in _chunks(pieces):
+        raw = np.frombuffer(chunk.buffers()[1] or b"", "u1").reshape(-1, 16)
+        raw = raw[chunk.offset :][: len(chunk)]
+        text = np.full((len(raw), 36), ord("-"), "u1")
+        text[:, UUID_DIGITS] = HEXADECIMAL[raw].reshape(-1, 32)
+        offsets = np.arange(len(raw) + 1, dtype=np.int64) * 36
+        buffers = [pc.is_valid(chunk).buffers()[1], pa.py_buffer(offsets), pa.py_buffer(text)]
+        chunks.append(pa.Array.from_buffers(pa.large_string(), len(chunk), buffers))
+    return pa.chunked_array(chunks, pa.large_string())
+
+
 def _enum(pieces: Sequence[Piece], type_: PgType) -> Interpreted:
     """Number the labels in the enum's own order."""
     labels = pa.array(type_.labels, pa.large_string())
@@ -212,13 +229,15 @@ def _chunks(pieces: Sequence[Piece]) -> Iterator[Any]:
         yield from piece.values.chunks
 
 
+# What needs more than to be put together.
 _READERS: Final[dict[int, Callable[[Sequence[Piece], FrameOptions], Interpreted]]] = {
     t.DATE: _date,
     t.INTERVAL: _interval,
     t.NUMERIC: _numeric,
     t.TIME: _time,
     t.TIMESTAMP: lambda pieces, _: _timestamp(pieces),
-    t.TIMESTAMPTZ: lambda pieces, _: _timestamp(pieces, tz="UTC"),
+    t.UUID: lambda pieces, _: Interpreted(_uuids(pieces)),
+    t.TIMESTAMPTZ: lambda pieces, options: _timestamp(pieces, tz=options.tz or "UTC"),
 }
 
-_WRITTEN: Final = {t.CHAR, t.CIDR, t.INET, t.UUID}  # text in Arrow, something else on the wire
+_WRITTEN: Final = {t.CHAR, t.CIDR, t.INET}  # text in Arrow, something else on the wire

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from typing import Literal
+from zoneinfo import ZoneInfo
+
+from pgmagic.errors import CellError
 
 __all__ = ["FrameOptions", "Progress"]
 
@@ -14,7 +17,7 @@ class FrameOptions:
     number; "exact" always gives decimals. `json`: parsed "objects", or the server's "text".
     `tz`: the time zone in which timestamptz is shown, UTC if None. `limit`: rows kept at most.
     `max_result_bytes`: bytes taken from the wire at most, per statement and database.
-    `as_`: what `to_frame` and `combine` return.
+    `as_`: what `to_frame` and `combine` return. Raises `CellError` for a zone that is none.
     """
 
     numeric: Literal["float", "exact"] = "float"
@@ -23,6 +26,16 @@ class FrameOptions:
     limit: int | None = None
     max_result_bytes: int | None = None
     as_: Literal["pandas", "arrow", "polars"] = "pandas"
+
+    def __post_init__(self) -> None:
+        if self.tz is None:
+            return
+        try:
+            ZoneInfo(self.tz)
+        except (LookupError, ValueError, OSError):
+            raise CellError(
+                f"there is no time zone {self.tz!r}", hint="such as --tz Europe/Berlin"
+            ) from None
 
 
 @dataclass(slots=True)

@@ -18,10 +18,12 @@ from pgmagic.columns.text import DAY, interval_text
 from pgmagic.columns.types import wire_type
 from pgmagic.outcome import PgType
 
-__all__ = ["to_series"]
+__all__ = ["for_polars", "to_series"]
 
 LARGEST: Final = 2**63 - 1
 NAT: Final = -(2**63)  # numpy's not-a-time
+FIRST_LOCAL: Final = np.datetime64("0001-01-03", "us")  # a time zone may shift by a day
+LAST_LOCAL: Final = np.datetime64("9999-12-29", "us")
 JSON: Final = (t.JSON, t.JSONB)
 NULLABLE: Final = {
     pa.bool_(): "boolean",
@@ -48,10 +50,22 @@ def to_series(
             return _parsed(values)
         return pd.array(values, dtype="str"), None
     if pa.types.is_timestamp(arrow):
-        return _timestamps(values, options.tz), None
+        return _timestamps(values)
     if arrow == pa.month_day_nano_interval():
         return _durations(values)
     return _plain(values), None
+
+
+def for_polars(
+    values: pa.ChunkedArray, type_: PgType, options: FrameOptions
+) -> tuple[pa.ChunkedArray, str | None]:
+    """Turn the Arrow types that polars lacks into those it has: intervals, long decimals."""
+    if values.type == pa.month_day_nano_interval():
+        series, note = to_series(values, type_, options)
+        return pa.chunked_array([pa.array(series)]), note
+    if pa.types.is_decimal256(values.type):
+        return values.cast(pa.large_string()), "text, because it has more than 38 digits"
+    return values, None
 
 
 def _plain(values: pa.ChunkedArray) -> Any:
@@ -98,12 +112,17 @@ def _categories(values: pa.ChunkedArray) -> pd.Categorical:
     )
 
 
-def _timestamps(values: pa.ChunkedArray, zone: str | None) -> Any:
+def _timestamps(values: pa.ChunkedArray) -> tuple[Any, str | None]:
     moments = _numpy(values.cast(pa.int64()), NAT).view("datetime64[us]")
-    if values.type.tz is None:
-        return moments
+    zone = values.type.tz
+    if zone is None:
+        return moments, None
     utc = pd.DatetimeIndex(moments).tz_localize("UTC")
-    return (utc if zone is None else utc.tz_convert(zone)).array
+    if zone == "UTC":
+        return utc.array, None
+    if ((moments < FIRST_LOCAL) | (moments > LAST_LOCAL)).any():
+        return utc.array, "in UTC, because pandas has no time zones before year 1 or after 9999"
+    return utc.tz_convert(zone).array, None
 
 
 def _durations(values: pa.ChunkedArray) -> tuple[Any, str | None]:

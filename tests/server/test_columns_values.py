@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from pgmagic.columns import FrameOptions, Reading, describe, read, to_frame
+from pgmagic.errors import CellError
 from tests.servers import TestDatabase
 
 PATHS = ("copy", "wrapped copy", "records", "records at once")
@@ -138,9 +139,12 @@ ORDINARY = {
 }
 
 
+def literal(value: str, type_: str) -> str:
+    return "'" + value.replace("'", "''") + f"'::{type_}"
+
+
 def literals(values: list[str], type_: str) -> str:
-    quoted = ["'" + value.replace("'", "''") + "'" for value in values]
-    return ", ".join(f"({n}, {q}::{type_})" for n, q in enumerate(quoted))
+    return ", ".join(f"({n}, {literal(value, type_)})" for n, value in enumerate(values))
 
 
 @pytest.mark.parametrize("type_", ORDINARY)
@@ -324,3 +328,70 @@ async def test_a_time_zone_may_be_chosen(connection):
     )
     assert made["t"].iloc[0].isoformat() == "2024-06-01T14:00:00+02:00"
     assert made["l"].iloc[0].isoformat() == "2024-06-01T12:00:00"
+    made, notes = await frame(
+        connection,
+        "values (timestamptz '20000-01-01 00:00+00'), ('2024-06-01 12:00+00')",
+        options=FrameOptions(tz="Europe/Berlin"),
+    )
+    assert "20000-01-01 00:00:00+00:00" in repr(made)
+    assert len(notes) == 1
+
+
+def test_a_time_zone_must_be_one():
+    with pytest.raises(CellError, match="there is no time zone 'Berlin'"):
+        FrameOptions(tz="Berlin")
+
+
+@pytest.mark.parametrize("as_", ["arrow", "polars"])
+async def test_every_type_as_arrow_or_polars(connection, as_):
+    if as_ == "polars":
+        pytest.importorskip("polars")
+    columns = ", ".join(
+        f"{literal(values[0], type_)} as c{n}"
+        for n, (type_, (values, _, _)) in enumerate(ORDINARY.items())
+    )
+    for rows in (0, 1, 2):
+        result, described = await reading(
+            connection, f"select {columns} from generate_series(1, {rows})"
+        )
+        made, notes = to_frame(result.table, described, FrameOptions(as_=as_))
+        assert made.shape == (rows, len(described))
+        assert notes == ()
+
+
+async def test_arrow_types_are_those_of_the_design(connection):
+    await connection.execute("create type size as enum ('small')")
+    sql = (
+        "select null::int4 as i, null::numeric as n, null::text as t, null::size as s, "
+        "null::bytea as b, null::date as d, null::timestamptz as z, null::time as c, "
+        "null::interval as v, null::uuid as u, null::int4[] as a where false"
+    )
+    result, described = await reading(connection, sql)
+    made, _ = to_frame(result.table, described, FrameOptions(as_="arrow"))
+    assert [str(field.type) for field in made.schema] == [
+        "int32",
+        "double",
+        "large_string",
+        "dictionary<values=large_string, indices=int32, ordered=1>",
+        "large_binary",
+        "date32[day]",
+        "timestamp[us, tz=UTC]",
+        "time64[us]",
+        "month_day_nano_interval",
+        "large_string",
+        "list<item: int32>",
+    ]
+
+
+@pytest.mark.parametrize("as_", ["pandas", "polars"])
+async def test_what_polars_or_pandas_lacks(connection, as_):
+    if as_ == "polars":
+        pytest.importorskip("polars")
+    result, described = await reading(
+        connection, f"select interval '1 mon' as i, {'9' * 50} as n, interval '1 day' as d"
+    )
+    made, notes = to_frame(result.table, described, FrameOptions(as_=as_))
+    assert made["i"].to_list() == ["1 mon"]
+    assert int(made["n"].to_list()[0]) == int("9" * 50)
+    assert made["d"].to_list() == [dt.timedelta(1)]
+    assert notes[0] == "i: text, because a month has no fixed length"
