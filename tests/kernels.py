@@ -1,19 +1,22 @@
-"""A real ipykernel, driven over its own protocol, with databases of the test's own.
+"""A real ipykernel, driven over its own protocol.
 
     def test_something(kernel):
-        reply = kernel.run("%pg a select 1 as one")
+        reply = kernel.run("%pg a select 1 as one").ok()
         assert reply.result == ...
 
-The kernel starts in a folder with a `pgmagic.toml` that names two databases, `a` and `b`.
+The fixtures stand in tests/kernel/conftest.py.
 """
 
+import ast
 import asyncio
 import os
 import queue
 import re
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +27,28 @@ from jupyter_client.jsonutil import parse_date
 
 from tests.servers import TestDatabase
 
-__all__ = ["Kernel", "Reply"]
+__all__ = ["IPYKERNEL", "Activity", "Kernel", "Reply", "configure", "start_kernel", "wait_until"]
 
+IPYKERNEL = tuple(int(digits) for digits in re.findall(r"\d+", version("ipykernel"))[:2])
 PATIENCE = 30.0  # seconds until a kernel that does not answer counts as hung
+SETTLED = 5.0  # seconds for what a cell leaves behind to be cleared away
+# Written by every ipykernel that is reached over TCP.
+EXPECTED_COMPLAINT = "running over TCP without encryption"
+
+STATE = """(
+    [(s.database, s.size, s.idle, s.in_use, s.waiting, len(s.running))
+     for s in get_ipython().pgmagic.client.statistics()],
+    len(get_ipython().pgmagic.home.tasks),
+)"""
+
+
+def wait_until(condition: Callable[[], Any], *, within: float = 10.0, what: str = "it") -> Any:
+    """Wait for something outside this process; give it once it is true."""
+    deadline = time.monotonic() + within
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited {within:g} s in vain for {what}"
+        time.sleep(0.01)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +78,36 @@ class Reply:
 
 @dataclass(slots=True)
 class Kernel:
-    """A running kernel and a client of it."""
+    """A running kernel and a client of it.
+
+    `order` holds the requests in the order in which they were answered.
+    """
 
     manager: KernelManager
     client: BlockingKernelClient
     log: Path
+    order: list[str] = field(default_factory=list)
+    _replies: dict[str, dict[str, Any]] = field(default_factory=dict)
     _messages: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
-    def start(self, code: str, **options: Any) -> str:
+    # Cells
+
+    def start(self, code: str, *, subshell: str | None = None) -> str:
         """Send a cell and return at once; `finish` waits for it."""
-        return self.client.execute(code, store_history=True, allow_stdin=False, **options)
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": True,
+        }
+        return self.send("execute_request", content, subshell=subshell)
 
     def finish(self, request: str, timeout: float = PATIENCE) -> Reply:
         """Wait until a cell that was sent has ended and shown everything."""
-        started = time.monotonic()
-        deadline = started + timeout
-        reply = self._reply(request, deadline)
+        reply = self.reply(request, timeout)
+        deadline = time.monotonic() + timeout
         while not self._idle(request):
             self._collect(deadline)
         content = reply["content"]
@@ -104,38 +140,74 @@ class Kernel:
 
     def value(self, expression: str) -> Any:
         """Evaluate a Python expression in the kernel and bring its value here by its repr."""
-        import ast
-
-        return ast.literal_eval(self.run(f"({expression})").ok().result)
+        printed = self.run(f"print(repr({expression}))").ok().stdout
+        return ast.literal_eval(printed)
 
     def interrupt(self) -> None:
         """Press stop."""
         self.manager.interrupt_kernel()
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:
-        """Wait for something outside the kernel."""
+    def wait_for_output(self, request: str, text: str, timeout: float = PATIENCE) -> None:
+        """Wait until a running cell has printed something."""
         deadline = time.monotonic() + timeout
-        while not condition():
-            assert time.monotonic() < deadline, "waited in vain"
-            time.sleep(0.01)
+        while not any(
+            text in message["content"]["text"]
+            for message in self._messages.get(request, [])
+            if message["msg_type"] == "stream"
+        ):
+            self._collect(deadline)
 
-    def stderr(self) -> str:
-        """What the kernel's process wrote to its own standard error."""
-        return self.log.read_text()
+    # The protocol below cells
+
+    def send(self, kind: str, content: dict[str, Any], *, subshell: str | None = None) -> str:
+        """Send a message on the shell channel; give its id."""
+        message = self.client.session.msg(kind, content)
+        if subshell is not None:
+            message["header"]["subshell_id"] = subshell
+        self.client.shell_channel.send(message)
+        return str(message["header"]["msg_id"])
+
+    def reply(self, request: str, timeout: float = PATIENCE) -> dict[str, Any]:
+        """Wait for the reply to a message on the shell channel."""
+        deadline = time.monotonic() + timeout
+        while request not in self._replies:
+            try:
+                message = self.client.get_shell_msg(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                pytest.fail("the kernel gave no reply:\n" + self.log.read_text()[-3000:])
+            answered = message["parent_header"].get("msg_id", "")
+            self.order.append(answered)
+            self._replies[answered] = message
+        return self._replies.pop(request)
+
+    def new_subshell(self) -> str:
+        """Ask for a subshell; give its id."""
+        message = self.client.session.msg("create_subshell_request", {})
+        self.client.control_channel.send(message)
+        reply = self.client.get_control_msg(timeout=PATIENCE)
+        return str(reply["content"]["subshell_id"])
+
+    # What is left behind
+
+    def complaints(self) -> list[str]:
+        """Give what the kernel's process wrote to its own standard error."""
+        lines = self.log.read_text().splitlines()
+        return [line for line in lines if line.strip() and EXPECTED_COMPLAINT not in line]
+
+    def state(self) -> Any:
+        """Give the numbers of every pool, and how many tasks run for pgmagic."""
+        return self.value(STATE)
+
+    def settle(self) -> None:
+        """Wait until every connection is back in its pool and nothing runs for pgmagic."""
+        deadline = time.monotonic() + SETTLED
+        while not _is_settled(state := self.state()):
+            assert time.monotonic() < deadline, f"pools or tasks are left in use: {state}"
 
     def shutdown(self, *, now: bool = False) -> None:
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=now)
         self.manager.cleanup_resources()
-
-    def _reply(self, request: str, deadline: float) -> dict[str, Any]:
-        while True:
-            try:
-                message = self.client.get_shell_msg(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                pytest.fail("the kernel gave no reply:\n" + self.stderr()[-3000:])
-            if message["parent_header"].get("msg_id") == request:
-                return message
 
     def _idle(self, request: str) -> bool:
         return any(
@@ -147,7 +219,7 @@ class Kernel:
         try:
             message = self.client.get_iopub_msg(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
-            pytest.fail("the kernel did not become idle:\n" + self.stderr()[-3000:])
+            pytest.fail("the kernel fell silent:\n" + self.log.read_text()[-3000:])
         parent = message["parent_header"].get("msg_id", "")
         self._messages.setdefault(parent, []).append(message)
 
@@ -156,10 +228,13 @@ def start_kernel(folder: Path, environment: dict[str, str], *arguments: str) -> 
     """Start a kernel in a folder; its IPython profile and history are its own."""
     log = folder / "kernel.log"
     manager = KernelManager(kernel_name="python3")
+    # The one that belongs to this Python, whatever else is registered on the machine.
+    manager.kernel_spec.argv[0] = sys.executable
+    own = {"IPYTHONDIR": str(folder / "ipython"), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     with log.open("w") as stderr:
         manager.start_kernel(
             cwd=str(folder),
-            env=os.environ | {"IPYTHONDIR": str(folder / "ipython")} | environment,
+            env=os.environ | own | environment,
             extra_arguments=list(arguments),
             stderr=stderr,
         )
@@ -178,56 +253,51 @@ def configure(folder: Path, **databases: TestDatabase) -> dict[str, str]:
     return {f"TEST_DSN_{name.upper()}": database.dsn for name, database in databases.items()}
 
 
-@pytest.fixture
-def bare_kernel(
-    tmp_path: Path, database: TestDatabase, second_database: TestDatabase
-) -> Iterator[Kernel]:
-    """A kernel that has not loaded pgmagic yet; databases `a` and `b` are configured."""
-    kernel = start_kernel(tmp_path, configure(tmp_path, a=database, b=second_database))
-    try:
-        yield kernel
-    finally:
-        kernel.shutdown(now=not kernel.manager.is_alive())
-
-
-@pytest.fixture
-def kernel(bare_kernel: Kernel) -> Kernel:
-    """A kernel with pgmagic loaded; databases `a` and `b` are configured."""
-    bare_kernel.run("%load_ext pgmagic").ok()
-    return bare_kernel
-
-
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What the test's own connection sees of the backends of a database."""
+    """What a connection of the test's own sees of the other backends of some databases."""
 
-    database: TestDatabase
+    databases: tuple[TestDatabase, ...]
 
-    def __call__(self, state: str = "active") -> list[str]:
-        """Give the queries of the kernel's backends in this state."""
-        return asyncio.run(self._queries(state))
+    def queries(self, state: str = "active") -> list[str]:
+        """Give the queries of the backends in this state; `%` is any."""
+        return [query for _, query in self._backends(state)]
 
-    async def _queries(self, state: str) -> list[str]:
-        async with self.database.connection() as connection:
-            rows = await connection.fetch(
-                "select query from pg_stat_activity where datname = $1 and state like $2"
-                " and application_name <> 'pgmagic tests'",
-                self.database.name,
-                state,
-            )
-        return [row["query"] for row in rows]
+    def pids(self, state: str = "active") -> list[int]:
+        """Give their process ids."""
+        return [pid for pid, _ in self._backends(state)]
+
+    def until(self, count: int = 1, *, within: float = 10.0) -> None:
+        """Wait until so many queries run at the same moment."""
+        wait_until(lambda: len(self.queries()) == count, within=within, what=f"{count} queries")
+
+    def until_gone(self, state: str = "%", *, within: float = 5.0) -> None:
+        """Wait until no backend is left in this state."""
+        wait_until(lambda: not self.queries(state), within=within, what="the backends to go")
+
+    def _backends(self, state: str) -> list[tuple[int, str]]:
+        async def ask(database: TestDatabase) -> list[tuple[int, str]]:
+            async with database.connection() as connection:
+                rows = await connection.fetch(
+                    "select pid, query from pg_stat_activity where datname = $1"
+                    " and state like $2 and pid <> pg_backend_pid()",
+                    database.name,
+                    state,
+                )
+            return [(row["pid"], row["query"]) for row in rows]
+
+        async def ask_all() -> list[tuple[int, str]]:
+            return [each for database in self.databases for each in await ask(database)]
+
+        return asyncio.run(ask_all())
 
 
-@pytest.fixture
-def activity(database: TestDatabase) -> Activity:
-    """What runs on database `a`."""
-    return Activity(database)
-
-
-@pytest.fixture
-def second_activity(second_database: TestDatabase) -> Activity:
-    """What runs on database `b`."""
-    return Activity(second_database)
+def _is_settled(state: Any) -> bool:
+    pools, tasks = state
+    return not tasks and all(
+        size == idle and used == waiting == running == 0
+        for _, size, idle, used, waiting, running in pools
+    )
 
 
 def _plain(text: str) -> str:

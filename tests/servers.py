@@ -268,14 +268,14 @@ def second_administrator(second_server: Server) -> Iterator[Administrator]:
 @pytest.fixture
 def database(administrator: Administrator) -> Iterator[TestDatabase]:
     """A fresh database on the first server."""
-    with _fresh_database(administrator) as fresh:
+    with fresh_database(administrator) as fresh:
         yield fresh
 
 
 @pytest.fixture
 def second_database(second_administrator: Administrator) -> Iterator[TestDatabase]:
     """A fresh database on the second server."""
-    with _fresh_database(second_administrator) as fresh:
+    with fresh_database(second_administrator) as fresh:
         yield fresh
 
 
@@ -286,7 +286,7 @@ def many_databases(
     """A factory of fresh databases on the first server."""
     with ExitStack() as stack:
         yield lambda count: [
-            stack.enter_context(_fresh_database(administrator)) for _ in range(count)
+            stack.enter_context(fresh_database(administrator)) for _ in range(count)
         ]
 
 
@@ -294,7 +294,7 @@ _numbers = itertools.count(1)
 
 
 @contextmanager
-def _fresh_database(administrator: Administrator) -> Iterator[TestDatabase]:
+def fresh_database(administrator: Administrator) -> Iterator[TestDatabase]:
     server = administrator.server
     name = f"test_{os.getpid()}_{next(_numbers)}"
     administrator.execute(f'create database "{name}"')

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import Any
 
 from pgmagic.errors import PgMagicError
+from pgmagic.notebook.loop import NotebookLoop
 
 __all__ = ["Background"]
 
@@ -13,19 +14,20 @@ __all__ = ["Background"]
 class Background:
     """A query that was started with `--background`: `await` it, in any cell, for its frame.
 
-    `cancel()` stops it on its servers.
+    Interrupting the cell that awaits leaves the query running; `cancel()` stops it on its servers.
     """
 
-    def __init__(self, task: asyncio.Task[Any], targets: tuple[str, ...]) -> None:
+    def __init__(
+        self, home: NotebookLoop, task: asyncio.Task[Any], targets: tuple[str, ...]
+    ) -> None:
+        self._home = home
         self._task = task
         self._targets = targets
         self._awaited = False
         task.add_done_callback(self._tell)
 
     def __await__(self) -> Generator[Any, None, Any]:
-        self._awaited = True
-        # Shielded: interrupting the cell that waits leaves the query running.
-        return asyncio.shield(self._task).__await__()
+        return self._home.cell(self._ended()).__await__()
 
     def __repr__(self) -> str:
         return f"<background query on {', '.join(self._targets)}: {self._state()}>"
@@ -42,7 +44,7 @@ class Background:
         return self._task.done()
 
     def result(self) -> Any:
-        """Give what it returned, or raise what it raised, once it is done."""
+        """Give its frame, or raise its error. Raises `InvalidStateError` while it runs."""
         self._awaited = True
         return self._task.result()
 
@@ -51,9 +53,17 @@ class Background:
         self._awaited = True
         self._task.get_loop().call_soon_threadsafe(self._task.cancel)
 
+    async def _ended(self) -> Any:
+        self._awaited = True
+        try:
+            return await asyncio.shield(self._task)
+        except asyncio.CancelledError:
+            self._awaited = self._task.done()
+            raise
+
     def _tell(self, task: asyncio.Task[Any]) -> None:
         """Report a failure that nobody is waiting for."""
         error = None if task.cancelled() else task.exception()
         if error is not None and not self._awaited:
             lines = error.report() if isinstance(error, PgMagicError) else [repr(error)]
-            print(f"in the background: {lines[0]}", file=sys.stderr)
+            print("in the background:", *lines, sep="\n", file=sys.stderr)

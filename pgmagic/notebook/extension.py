@@ -8,6 +8,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from pgmagic.client import Client
 from pgmagic.notebook.loop import NotebookLoop
 from pgmagic.notebook.magics import PgMagics
+from pgmagic.notebook.reentry import ReentryError
 from pgmagic.notebook.transform import CellTransformer
 
 __all__ = ["load", "unload"]
@@ -40,8 +41,12 @@ def unload(shell: InteractiveShell) -> None:
         for name in names:
             shell.magics_manager.magics[kind].pop(name, None)
     shell.configurables[:] = [known for known in shell.configurables if known is not magics]
+    shell.magics_manager.registry.pop(type(magics).__name__, None)
     shell.pgmagic = None
-    magics.home.run(magics.shut_down())
+    try:
+        magics.home.run(magics.shut_down())
+    except ReentryError:  # nothing can wait on such a loop: it ends by itself, a moment later
+        magics.home.background(magics.shut_down())
 
 
 def _at_exit(magics: PgMagics) -> None:

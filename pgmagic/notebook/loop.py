@@ -1,37 +1,28 @@
 """Run coroutines on the notebook's own event loop, and let an interrupt stop them."""
 
 import asyncio
-import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pgmagic.errors import PgMagicError
+from pgmagic.notebook.interrupt import CellInterrupted, Interrupts
 from pgmagic.notebook.reentry import make_reentrant
+from pgmagic.notebook.stack import in_own_task
 
-__all__ = ["CellInterrupted", "LoopBlocked", "NotebookLoop"]
+__all__ = ["LoopBlocked", "NotebookLoop"]
 
 T = TypeVar("T")
 
-CANCEL_GRACE = 2.5  # seconds: a pool terminates a connection that isn't cancelled within 2 s
+CANCEL_GRACE = 2.0  # seconds to wait for the servers after an interrupt
 FORWARD_GRACE = 5.0  # seconds until a loop that does not answer counts as blocked
-
-
-class CellInterrupted(KeyboardInterrupt):
-    """The user stopped the cell; its statements are cancelled on every server."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"KeyboardInterrupt: {self}"]
+PASSES = 20  # of a loop that is driven at exit
 
 
 class LoopBlocked(PgMagicError):
     """Another thread asked, and the notebook's loop is held up by synchronous code."""
-
-
-class _Interrupted(Exception):
-    """Carries an interrupt out of a task: a KeyboardInterrupt would end the kernel's loop."""
 
 
 class NotebookLoop:
@@ -42,21 +33,22 @@ class NotebookLoop:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.thread = threading.get_ident()
         self.tasks: set[asyncio.Task[Any]] = set()
-
-    @property
-    def is_running_here(self) -> bool:
-        """Whether this very code is called from the notebook's running loop."""
-        return asyncio._get_running_loop() is self.loop
+        self._thread = threading.get_ident()
+        self._interrupts = Interrupts(loop)
 
     async def cell(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for a top-level cell's work without blocking the loop."""
-        try:
-            return await self._supervised(work)
-        except _Interrupted as interrupted:
-            message = str(interrupted)
-        raise CellInterrupted(message)
+        """Wait for work in an await: the loop goes on meanwhile. In any thread."""
+        if not self._is_here():
+            return await asyncio.wrap_future(self._submitted(work))
+        if asyncio.get_running_loop() is not self.loop:
+            work.close()
+            raise PgMagicError(
+                "the work belongs to the notebook's event loop",
+                hint="await in the notebook itself, not inside asyncio.run()",
+            )
+        with self._interruptible(work) as waiting:
+            return await waiting
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for work from synchronous code: a line magic, a function, another thread.
@@ -64,25 +56,26 @@ class NotebookLoop:
         Raises `ReentryError` where the running loop can't be entered again, and `LoopBlocked`
         where the notebook's thread does not answer another thread.
         """
-        try:
-            if threading.get_ident() != self.thread:
-                return self._forwarded(work)
-            if asyncio._get_running_loop() is not None:
+        if not self._is_here():
+            return self._submitted(work).result()
+        if asyncio._get_running_loop() is not None:
+            try:
                 make_reentrant(self.loop)
-        except BaseException:
-            work.close()
-            raise
-        try:
-            return self.loop.run_until_complete(self._supervised(work))
-        except _Interrupted as interrupted:
-            message = str(interrupted)
-        raise CellInterrupted(message)
+            except PgMagicError:
+                work.close()
+                raise
+        with self._interruptible(work) as waiting:
+            return self.loop.run_until_complete(waiting.ended())
 
     def background(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start work and return at once with its task, which goes on between cells."""
-        task = self.loop.create_task(work)
-        self._keep(task)
-        return task
+        if self._is_here():
+            return self._start(work)
+
+        async def start() -> asyncio.Task[T]:
+            return self._start(work)
+
+        return self._submitted(start()).result()
 
     def close(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Drive the loop once more, at exit, until `work()` is done.
@@ -94,7 +87,7 @@ class NotebookLoop:
             return
         task = self.loop.create_task(work())
         task.add_done_callback(lambda _: self.loop.stop())
-        for _ in range(20):
+        for _ in range(PASSES):
             if task.done():
                 break
             self.loop.run_forever()
@@ -107,64 +100,88 @@ class NotebookLoop:
         if running:
             await asyncio.wait(running, timeout=grace)
 
-    def _forwarded(self, work: Coroutine[Any, Any, T]) -> T:
+    def _is_here(self) -> bool:
+        return threading.get_ident() == self._thread
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = self.loop.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # fetched, so that asyncio never complains of one nobody waits for
+
+    def _submitted(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Hand work of another thread, such as a subshell's, to the notebook's."""
         answers = threading.Event()
         self.loop.call_soon_threadsafe(answers.set)
         if not answers.wait(FORWARD_GRACE):
+            work.close()
             raise LoopBlocked(
                 "the notebook's loop does not answer: another cell is blocking it",
                 hint="await the other work in its cell, or run %pg in the main thread",
             )
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
 
-    def _keep(self, task: asyncio.Task[Any]) -> None:
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        async def started() -> T:
+            return await self._start(work)
 
-    async def _supervised(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run work as a task of its own. The first interrupt cancels it, a second stops waiting."""
-        task = self.loop.create_task(work)
-        self._keep(task)
-        give_up = self.loop.create_future()
-        interrupts: list[int] = []
+        return asyncio.run_coroutine_threadsafe(started(), self.loop)
 
-        def interrupt(_signal: int, _frame: FrameType | None) -> None:
-            interrupts.append(1)
-            # Thread-safe although this is the loop's thread: only so does the loop wake up.
-            self.loop.call_soon_threadsafe(stop)
-
-        def stop() -> None:
-            if len(interrupts) > 1:
-                give_up.cancel()
-            elif not task.done():
-                task.cancel()
-                self.loop.call_later(CANCEL_GRACE, give_up.cancel)
-
-        with _on_interrupt(interrupt):
-            try:
-                await asyncio.wait({task, give_up}, return_when=asyncio.FIRST_COMPLETED)
-            except asyncio.CancelledError:  # somebody else cancels the cell
-                task.cancel()
-                await asyncio.wait({task}, timeout=CANCEL_GRACE)
-                raise
-            finally:
-                give_up.cancel()
-        if interrupts:
-            if not task.done():
-                raise _Interrupted("stopped waiting; the servers have been asked to cancel")
-            if task.cancelled():
-                raise _Interrupted("cancelled on the server")
-        return task.result()
+    @contextmanager
+    def _interruptible(self, work: Coroutine[Any, Any, T]) -> Iterator["_Waiting[T]"]:
+        """Start work that an interrupt cancels. Raises `CellInterrupted` after one."""
+        waiting = _Waiting(self.loop, self._start(work))
+        try:
+            with self._interrupts.calling(waiting.interrupt):
+                yield waiting
+        except _Interrupted as interrupted:
+            message = str(interrupted)
+        else:
+            return
+        if in_own_task():  # where a KeyboardInterrupt would end the kernel
+            raise asyncio.CancelledError(message) from None
+        raise CellInterrupted(message) from None
 
 
-@contextmanager
-def _on_interrupt(handler: Callable[[int, FrameType | None], None]) -> Any:
-    """Handle SIGINT ourselves: ipykernel's own handler does not wake a loop that waits."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous if previous is not None else signal.SIG_DFL)
+class _Interrupted(Exception):
+    """Carries an interrupt out of a task, which a KeyboardInterrupt must not leave."""
+
+
+class _Waiting(Generic[T]):
+    """A task that a cell waits for. The first interrupt cancels it, a second stops waiting."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[T]) -> None:
+        self._loop = loop
+        self._task = task
+        self._interrupted = False
+        self._give_up: asyncio.Future[None] = loop.create_future()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self.ended().__await__()
+
+    def interrupt(self) -> None:
+        if self._interrupted:
+            self._give_up.cancel()
+        elif not self._task.done():
+            self._interrupted = True
+            self._task.cancel()
+            self._loop.call_later(CANCEL_GRACE, self._give_up.cancel)
+
+    async def ended(self) -> T:
+        try:
+            ends: set[asyncio.Future[Any]] = {self._task, self._give_up}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:  # somebody else cancels the cell
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=CANCEL_GRACE)
+            raise
+        finally:
+            self._give_up.cancel()
+        if self._interrupted and not self._task.done():
+            raise _Interrupted("stopped waiting; the servers have been asked to cancel")
+        if self._interrupted and self._task.cancelled():
+            raise _Interrupted("cancelled on the server")
+        return self._task.result()

@@ -6,6 +6,7 @@ while the loop is nested: the cells that Run All has queued would never run. nes
 """
 
 import asyncio
+import re
 import warnings
 from importlib.metadata import version
 
@@ -32,10 +33,10 @@ def make_reentrant(loop: asyncio.AbstractEventLoop) -> None:
             f"%pg was called synchronously, and the notebook's loop, a {kind}, can't be re-entered",
             hint="a %%pg cell of its own works, and so does %%pg --background with await",
         )
-    installed = tuple(int(part) for part in version("nest-asyncio2").split(".")[:3])
-    if installed < OLDEST:
+    installed = version("nest-asyncio2")
+    if tuple(int(digits) for digits in re.findall(r"\d+", installed)[:3]) < OLDEST:
         raise ReentryError(
-            f"nest-asyncio2 {version('nest-asyncio2')} loses queued cells",
+            f"nest-asyncio2 {installed} loses the cells that Run All has queued",
             hint="pip install -U 'nest-asyncio2>=1.7.3', then restart the kernel",
         )
     import nest_asyncio2

@@ -2,11 +2,11 @@
 
 import asyncio
 import re
-import sys
-from types import FrameType
 
 from IPython.core.async_helpers import _asyncio_runner
 from IPython.core.interactiveshell import InteractiveShell
+
+from pgmagic.notebook.stack import inside_cell
 
 __all__ = ["CellTransformer"]
 
@@ -27,8 +27,6 @@ class CellTransformer:
         if head is None or not self._can_await():
             return lines
         line, body = head[1] or "", "".join(lines[1:])
-        if line.startswith("?") or lines[0].rstrip().endswith("?"):
-            return lines
         return [f"await get_ipython().pgmagic.cell({line!r}, {body!r})\n"]
 
     def _can_await(self) -> bool:
@@ -36,14 +34,5 @@ class CellTransformer:
             asyncio._get_running_loop() is self._loop
             and bool(self._shell.autoawait)
             and self._shell.loop_runner is _asyncio_runner
-            and not _inside_user_code(sys._getframe())
+            and not inside_cell()  # %%time, %run and the like transform again
         )
-
-
-def _inside_user_code(frame: FrameType | None) -> bool:
-    """Whether a cell is being executed on this stack: %%time, %run and the like transform again."""
-    while frame is not None:
-        if frame.f_code is InteractiveShell.run_code.__code__:
-            return True
-        frame = frame.f_back
-    return False
