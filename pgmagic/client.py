@@ -27,6 +27,8 @@ from pgmagic.watch import Watch
 
 __all__ = ["Client"]
 
+SMALL = 10_000  # rows of which a frame is made in a few milliseconds
+
 
 class Client:
     """Databases and their pools, on the event loop that first uses them.
@@ -230,8 +232,10 @@ class Client:
         asked = await dispatch(left, self.pool, options, watch)
         answered |= {outcome.database: outcome for outcome in asked}
         outcomes = tuple(answered[name] for name in plan.targets)
-        # In a thread: a large frame must not hold up the loop, and with it the interrupt.
-        value, notes = await asyncio.to_thread(assemble, plan, outcomes, options)
+        if sum(progress.rows for progress in watch.progress.values()) < SMALL:
+            value, notes = assemble(plan, outcomes, options)
+        else:  # in a thread: it must not hold up the loop, and with it the interrupt
+            value, notes = await asyncio.to_thread(assemble, plan, outcomes, options)
         answers = Answers(
             plan=plan,
             outcomes=outcomes,

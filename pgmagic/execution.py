@@ -89,7 +89,9 @@ class Execution:
                     for index in range(len(self.plan.statements))
                 ]
                 await self._vote(lease)
-                await self._command(lease, "commit")
+                # What only read has nothing to commit: the reset for the next cell ends it.
+                if not self.step.read_only:
+                    await self._command(lease, "commit")
                 return results
             case Transaction.EACH:
                 one = self._alone
@@ -103,8 +105,14 @@ class Execution:
         if no_block or not (self.step.read_only or self._local_settings()):
             return await self._one(lease, index)
         result = await self._one(lease, index, begin=True)
-        await self._command(lease, "commit")
+        if not (self.step.read_only and self._is_last_on_pool(index)):
+            await self._command(lease, "commit")
         return result
+
+    def _is_last_on_pool(self, index: int) -> bool:
+        """Whether the connection goes back to the pool now, where a reset ends the transaction."""
+        session = self.plan.transaction is Transaction.SESSION
+        return index == len(self.plan.statements) - 1 and not session
 
     async def _in_session(self, lease: Lease, index: int) -> Result:
         """Run a statement in the user's own transaction, or by itself where none is open."""
