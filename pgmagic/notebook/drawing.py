@@ -197,10 +197,7 @@ def _acquire(value: float | None) -> str:
 
 def _breaker(each: DatabaseStatistics) -> str:
     look, mark = BREAKERS[each.breaker]
-    text = f'<span class="{look}">{mark} {each.breaker}</span>'
-    if each.breaker == "open":
-        text += f' <span class="dim">next try in {each.retry_in:.0f} s</span>'
-    return text
+    return f'<span class="{look}">{mark} {each.breaker}</span>'
 
 
 def _last_error(each: DatabaseStatistics) -> str:

@@ -92,6 +92,7 @@ class PanelWidgets:
     def _button(self, action: Action) -> ipywidgets.Button:
         if action not in self._buttons:
             button = self._buttons[action] = ipywidgets.Button()
+            button.add_class("pgm-button").add_class(f"pgm-{action.verb}")
             button.on_click(lambda _: self._press(action))
         return self._buttons[action]
 

@@ -47,7 +47,7 @@ class NotebookFace:
             self._button = ipywidgets.Button(
                 description="■ Cancel", tooltip="Cancel the cell on all its databases"
             )
-            self._button.add_class("pgm-cancel")
+            self._button.add_class("pgm-button")
             self._button.on_click(self._pressed)
             self._children.append(self._button)
         self._root = ipywidgets.HBox(self._children)

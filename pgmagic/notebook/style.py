@@ -28,7 +28,7 @@ _RULES = """
 .pgm .warn { color: var(--warn) }
 .pgm .bad { color: var(--bad) }
 .pgm b { font-weight: 600 }
-.pgm code { font: 11.5px var(--jp-code-font-family, monospace); background: none; padding: 0;
+.pgm.pgm code { font: 11.5px var(--jp-code-font-family, monospace); background: none; padding: 0;
   color: inherit }
 .pgm .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden;
   clip-path: inset(50%); white-space: nowrap }
@@ -37,10 +37,10 @@ _RULES = """
 .pgm.pgm table { border-collapse: collapse; table-layout: auto; margin: 0; border: 0;
   font: inherit; color: inherit; width: 100% }
 .pgm.pgm tr, .pgm.pgm tbody tr:nth-child(odd), .pgm.pgm tbody tr:hover { background: none }
-.pgm.pgm th, .pgm.pgm td { border: 0; padding: 4px 10px; text-align: right; background: none;
+.pgm.pgm th, .pgm.pgm td { border: 0; padding: 4px 9px; text-align: right; background: none;
   font-weight: 400; white-space: nowrap; vertical-align: middle; line-height: 1.5;
   max-width: none }
-.pgm.pgm thead th { color: var(--dim); padding: 5px 10px 3px; vertical-align: bottom }
+.pgm.pgm thead th { color: var(--dim); padding: 5px 9px 3px; vertical-align: bottom }
 .pgm.pgm .left { text-align: left }
 .pgm.pgm tbody th { text-align: left; font-weight: 600; max-width: 200px; overflow: hidden;
   text-overflow: ellipsis }
@@ -77,27 +77,26 @@ _RULES = """
 .pgm .hot .spark polyline { stroke: var(--bad) }
 
 .pgm .stale { display: none }
-.pgm.live .stale { display: inline; visibility: hidden; color: var(--bad); font-weight: 600;
-  animation: pgm-appear 1ms linear STALE_AFTERs forwards }
+.pgm.live .stale { display: block; max-height: 0; overflow: hidden; visibility: hidden;
+  color: var(--bad); font-weight: 600; animation: pgm-appear 1ms linear STALE_AFTERs forwards }
 .pgm.live .fading { animation: pgm-fade 1ms linear STALE_AFTERs forwards }
-@keyframes pgm-appear { to { visibility: visible } }
+@keyframes pgm-appear { to { visibility: visible; max-height: 2em } }
 @keyframes pgm-fade { to { opacity: .55; filter: grayscale(1) } }
 
 .pgm.pgm.activity table { margin: 3px 0 }
 .pgm.pgm.activity th, .pgm.pgm.activity td { height: 30px; padding-top: 0; padding-bottom: 0 }
 .pgm.pgm.activity td.what { text-align: left; width: 100%; max-width: 0; overflow: hidden;
   text-overflow: ellipsis }
-.pgm-buttons.pgm-buttons .jupyter-button, .pgm-cancel.pgm-cancel {
-  --bad: #c62828; color: var(--bad); background: transparent; width: auto; height: 24px;
-  margin: 3px 0; padding: 0 11px; border-radius: 6px; box-shadow: none; line-height: 22px;
-  border: 1px solid color-mix(in srgb, var(--bad) 45%, transparent); font-weight: 600;
-  font-size: 12px; flex: none; max-width: 180px; overflow: hidden; text-overflow: ellipsis }
-[data-jp-theme-light="false"] .pgm-buttons.pgm-buttons .jupyter-button,
-[data-jp-theme-light="false"] .pgm-cancel.pgm-cancel { --bad: #ff8a80 }
-.pgm-buttons.pgm-buttons .jupyter-button:hover, .pgm-cancel.pgm-cancel:hover {
-  background: color-mix(in srgb, var(--bad) 10%, transparent) }
-.pgm-buttons.pgm-buttons .jupyter-button:focus-visible, .pgm-cancel.pgm-cancel:focus-visible {
-  outline: 2px solid var(--jp-brand-color1, #1976d2); outline-offset: 2px }
+.pgm-button.pgm-button { --ink: #c62828; color: var(--ink); background: transparent;
+  width: auto; height: 24px; margin: 3px 0; padding: 0 11px; border-radius: 6px;
+  box-shadow: none; border: 1px solid color-mix(in srgb, var(--ink) 45%, transparent);
+  font-weight: 600; font-size: 12px; line-height: 22px; flex: none; max-width: 180px;
+  overflow: hidden; text-overflow: ellipsis }
+[data-jp-theme-light="false"] .pgm-button.pgm-button { --ink: #ff8a80 }
+.pgm-button.pgm-button.pgm-retry.pgm-retry { --ink: var(--jp-brand-color1, #1976d2) }
+.pgm-button.pgm-button:hover { background: color-mix(in srgb, var(--ink) 10%, transparent) }
+.pgm-button.pgm-button:focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2);
+  outline-offset: 2px }
 .pgm-buttons.pgm-buttons { flex: none; align-items: stretch; margin: 3px 14px 3px 0 }
 .pgm-buttons .pgm-nothing { height: 30px }
 .pgm-going-on { border-top: 1px solid color-mix(in srgb, var(--jp-ui-font-color1, #888) 14%,
@@ -108,6 +107,7 @@ _RULES = """
 
 .pgm.pgm.lines th, .pgm.pgm.lines td { padding: 1.5px 6px; height: auto }
 .pgm.pgm.lines table { width: auto }
+.pgm.lines .stale { padding-left: 14px }
 .pgm.pgm.lines .mark { width: 12px }
 .pgm.pgm.lines .flow { padding: 0 6px }
 .pgm .wheel { display: block; box-sizing: border-box; width: 11px; height: 11px;
