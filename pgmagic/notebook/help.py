@@ -88,4 +88,7 @@ CLOSE: tuple[Option, ...] = (
     Option("--session", "session", "close this session instead of the pools", "NAME", python_name),
 )
 
-SANDBOX: tuple[Option, ...] = (Option("--stop", "stop", "stop using the servers"),)
+SANDBOX: tuple[Option, ...] = (
+    Option("--stop", "stop", "stop using the servers"),
+    Option("--reset", "reset", "make the databases anew"),
+)

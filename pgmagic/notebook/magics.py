@@ -157,14 +157,17 @@ class PgMagics(Magics):
     def pg_sandbox(self, line: str) -> None:
         """Start three real databases to play with: ewr, jfk and lga.
 
-            %pg_sandbox [--stop]
+            %pg_sandbox [--reset | --stop]
 
         Each holds the flights of 2013 that left its airport, and airlines, airports, planes and
         weather. The servers run on this machine and end with the last notebook that uses them;
         the data stays.
         """
         _, given = read_words(line, "%pg_sandbox", SANDBOX)
-        self.home.run(self._stop_sandbox() if given.get("stop") else self._start_sandbox())
+        if given.get("stop"):
+            self.home.run(self._stop_sandbox())
+        else:
+            self.home.run(self._start_sandbox(reset=given.get("reset", False)))
 
     async def shut_down(self) -> None:
         """Freeze the panels, cancel what runs, close every pool, give the sandbox up."""
@@ -234,9 +237,11 @@ class PgMagics(Magics):
             lambda task: None if task.cancelled() else task.exception()
         )
 
-    async def _start_sandbox(self) -> None:
+    async def _start_sandbox(self, *, reset: bool) -> None:
         progress = SandboxProgress()
-        self._sandbox = await asyncio.to_thread(sandbox.start, progress)
+        if self._sandbox is not None:
+            await self._stop_sandbox()
+        self._sandbox = await asyncio.to_thread(sandbox.start, progress, reset=reset)
         for name, address in self._sandbox.databases.items():
             await self.client.add(
                 DatabaseSettings(
