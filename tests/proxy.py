@@ -117,6 +117,7 @@ class FaultProxy:
         try:
             await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            upstream.close()  # at once: the rest may be cancelled
             for direction in directions:
                 direction.cancel()
             await asyncio.gather(*directions, return_exceptions=True)
