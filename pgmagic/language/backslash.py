@@ -15,7 +15,7 @@ from pgmagic.language.suggest import did_you_mean
 
 __all__ = ["is_command", "read", "refused"]
 
-COMMAND = re.compile(r"\\(?P<letters>[A-Za-z]*|.)(?P<suffix>[S+]*)(?=[\s;]|\Z)", re.DOTALL)
+COMMAND = re.compile(r"\\(?P<letters>[A-Za-z]*?|.)(?P<suffix>[S+]*)(?=[\s;]|\Z)", re.DOTALL)
 REGEX_SPECIAL = frozenset(r"|*+?()[]{}.^$\\")
 
 ADVICE = {
