@@ -296,9 +296,10 @@ class FanOutError(PgMagicError):
     def report(self, databases: Sequence[str] | None = None) -> list[str]:
         lines: list[str] = []
         for error, names in merged(self.failures):
-            lines += [*error.report(names), ""]
+            lines += [""] * bool(lines) + error.report(names)
         answered = len(self.outcomes) - len(self.failures)
         if answered:
+            lines.append("")
             lines.append(
                 f"{answered} of {len(self.outcomes)} databases answered: their rows are in "
                 "the error's .partial; .retry_failed() asks the others again"

@@ -19,6 +19,7 @@ from pgmagic.watch import Watch
 
 __all__ = ["Execution"]
 
+ROLLBACK_TIMEOUT = 2.0  # seconds
 READ_ONLY = "25006"  # read_only_sql_transaction
 
 
@@ -122,7 +123,21 @@ class Execution:
             if kind.transaction and self.step.read_only and connection.is_in_transaction():
                 await self._command(lease, "set transaction read only")
             return result
-        return await self._alone(lease, index)
+        try:
+            return await self._alone(lease, index)
+        except BaseException:
+            # The transaction was ours; the session's own state goes on as it was.
+            await self._roll_back(lease)
+            raise
+
+    async def _roll_back(self, lease: Lease) -> None:
+        connection = lease.connection
+        if connection.is_closed() or not connection.is_in_transaction():
+            return
+        try:
+            await connection.execute("rollback", timeout=ROLLBACK_TIMEOUT)
+        except Exception:  # it can't be brought back into a known state
+            connection.terminate()
 
     async def _one(self, lease: Lease, index: int, *, begin: bool = False) -> Result:
         """Run a statement; `begin` a transaction for it first."""

@@ -1,5 +1,7 @@
 """What a cell may change, what it leaves behind, and what a session keeps."""
 
+import asyncio
+
 import pytest
 
 from pgmagic.errors import CellError, FanOutError, QueryError
@@ -199,6 +201,19 @@ async def test_a_session_is_read_only_without_write(client, sql):
         assert caught.value.sqlstate in REFUSED
         await client.close_session("mine", "a")
     assert await count(client) == 0
+
+
+async def test_a_failed_cell_leaves_its_session_usable(client):
+    with pytest.raises(QueryError):
+        await client.query("select 1/0", on="a", session="mine")
+    assert (await client.query("select 1 as n", on="a", session="mine"))["n"].item() == 1
+    task = asyncio.create_task(client.query("select pg_sleep(30)", on="a", session="mine"))
+    while not client.statistics()[0].running:
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await client.query("select 1 as n", on="a", session="mine"))["n"].item() == 1
 
 
 async def test_copy_to_stdout_is_a_text(client):
