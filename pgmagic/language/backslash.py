@@ -15,7 +15,8 @@ from pgmagic.language.suggest import did_you_mean
 
 __all__ = ["is_command", "read", "refused"]
 
-COMMAND = re.compile(r"\\(?P<letters>[A-Za-z]*?|.)(?P<suffix>[S+]*)(?=[\s;]|\Z)", re.DOTALL)
+COMMAND = re.compile(r"\\(?P<letters>[A-Za-z]+?|[^A-Za-z\s])(?P<suffix>[S+]*)(?=[\s;]|\Z)")
+BEGINNING = re.compile(r"\\(?:[A-Za-z]+|[^A-Za-z\s])?")
 REGEX_SPECIAL = frozenset(r"|*+?()[]{}.^$\\")
 
 ADVICE = {
@@ -104,11 +105,12 @@ def read(cell: str) -> Statement:
     if found is None or found["letters"] not in catalogue.QUERIES:
         raise refused(cell, start)
     rest = written[found.end() :]
-    if "\n" in rest.strip():
+    if "\n" in rest:
+        following = rest[rest.index("\n") :].lstrip()
         raise CellError(
             f"{found[0]} stands alone in its cell",
             cell=cell,
-            offset=start + found.end() + rest.index("\n") + 1,
+            offset=start + len(written) - len(following),
             hint="put the rest into a cell of its own",
         )
     pattern = _pattern(cell, start + found.end(), start + len(written))
@@ -133,8 +135,9 @@ def read(cell: str) -> Statement:
 
 def refused(cell: str, offset: int) -> CellError:
     """Say that a backslash command is psql's, and what does its work here."""
-    found = COMMAND.match(cell, offset) or re.compile(r"\\[A-Za-z]*").match(cell, offset)
-    command = found[0].rstrip("+S") if found else "\\"
+    found = COMMAND.match(cell, offset) or BEGINNING.match(cell, offset)
+    assert found is not None  # there is a backslash
+    command = found[0].rstrip("+S")
     letters = command[1:]
     known = ADVICE.get(SYNONYMS.get(letters, letters))
     if known is None and letters in catalogue.QUERIES:
@@ -161,7 +164,8 @@ def _pattern(cell: str, start: int, stop: int) -> Pattern:
         elif quoted:
             parts[-1] += f"\\{character}" if character in REGEX_SPECIAL else character
         elif character.isspace():
-            raise CellError("one pattern at most is understood", cell=cell, offset=index)
+            second = stop - len(cell[index:stop].lstrip())
+            raise CellError("one pattern at most is understood", cell=cell, offset=second)
         elif character == ".":
             parts.append("")
         elif character in "*?":
