@@ -30,6 +30,11 @@ SESSION_FUNCTIONS = frozenset(
 ALLOWED_WHEN_READ_ONLY = frozenset(
     {"vacuum", "analyze", "analyse", "cluster", "reindex", "repack", "notify", "load"}
 )
+# What SET may change to leave READ ONLY; "?" is a quoted name, which may be any of these.
+MODES = frozenset(
+    {"transaction_read_only", "default_transaction_read_only", "transaction", "characteristics"}
+    | {"all", "?"}
+)
 CONCURRENT = frozenset({"create", "drop", "alter", "reindex", "repack"})
 STREAMS = frozenset({"stdin", "stdout"})
 
@@ -214,13 +219,8 @@ def _evades_read_only(verb: str, top: Sequence[str], words: Sequence[Word]) -> b
     if verb == "copy":
         return "to" in top and not _streams(words, "to")
     if verb in {"set", "reset"}:
-        modes = {"transaction_read_only", "default_transaction_read_only"}
-        return (
-            bool(modes & set(top))
-            or "?" in top[1:2]  # a quoted name
-            or second in {"transaction", "characteristics", "all"}
-            or (second in {"session", "local"} and {"transaction", "?"} & set(top[2:4]) != set())
-        )
+        named = [text for text in top[1:] if text not in {"session", "local"}]
+        return not MODES.isdisjoint(named[:1])
     return (
         verb in ALLOWED_WHEN_READ_ONLY
         or (verb in TRANSACTION | {"prepare"} and (verb != "prepare" or second == "transaction"))
