@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TextIO, TypeAlias
 
 from IPython.core.getipython import get_ipython
 
@@ -36,16 +36,24 @@ class CellProgress:
 
     A cell that is done within a third of a second shows nothing. Its button cancels the task that
     entered the block, and the block then raises `QueryCancelled`. `awaited` is a cell that does not
-    block the loop. `auto` shows nothing where nobody looks, `on` shows it there as well.
+    block the loop. `auto` shows nothing where nobody looks, `on` shows it there as well. In a
+    terminal it is written to `stream`, standard error.
     """
 
     def __init__(
-        self, watch: Watched, targets: Sequence[str], *, awaited: bool, mode: Mode = "auto"
+        self,
+        watch: Watched,
+        targets: Sequence[str],
+        *,
+        awaited: bool,
+        mode: Mode = "auto",
+        stream: TextIO | None = None,
     ) -> None:
         self._watch = watch
         self._targets = tuple(targets)
         self._awaited = awaited
         self._mode = mode
+        self._stream = sys.stderr if stream is None else stream
         self._face: Face | None = None
         self._concluded = False
         self._cancelled = False
@@ -125,13 +133,13 @@ class CellProgress:
 
     def _choose_face(self) -> Face | None:
         shell: Any = get_ipython()
-        match front_end(shell):
+        match front_end(shell, self._stream):
             case FrontEnd.LIVE:
                 pass
             case FrontEnd.STATIC if self._mode == "on":
                 pass
             case FrontEnd.TERMINAL:
-                return TerminalFace(sys.stderr)
+                return TerminalFace(self._stream)
             case _:
                 return None
         return NotebookFace(self.cancel if clicks_arrive(shell, awaited=self._awaited) else None)
