@@ -286,8 +286,17 @@ class FanOutError(PgMagicError):
 
     def retry_with(self, run: Callable[[Any], Any]) -> None:
         """Say how the retry, which is a coroutine, is to be run: in a notebook, at once."""
-        if (retry := self._retry) is not None:
-            self._retry = lambda: run(retry())
+        if (retry := self._retry) is None:
+            return
+
+        async def again() -> Any:
+            try:
+                return await retry()
+            except FanOutError as error:
+                error.retry_with(run)
+                raise
+
+        self._retry = lambda: run(again())
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A pickle carries no rows and no way back to the databases.

@@ -31,6 +31,7 @@ __all__ = ["IPYKERNEL", "Activity", "Kernel", "Reply", "configure", "start_kerne
 
 IPYKERNEL = tuple(int(digits) for digits in re.findall(r"\d+", version("ipykernel"))[:2])
 PATIENCE = 30.0  # seconds until a kernel that does not answer counts as hung
+SIGNAL_SPACING = 0.6  # seconds between two interrupts
 SETTLED = 5.0  # seconds for what a cell leaves behind to be cleared away
 # Written by every ipykernel that is reached over TCP.
 EXPECTED_COMPLAINT = "running over TCP without encryption"
@@ -89,10 +90,11 @@ class Kernel:
     order: list[str] = field(default_factory=list)
     _replies: dict[str, dict[str, Any]] = field(default_factory=dict)
     _messages: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    _interrupted_at: float = 0.0
 
     # Cells
 
-    def start(self, code: str, *, subshell: str | None = None) -> str:
+    def start(self, code: str, *, subshell: str | None = None, stop_on_error: bool = True) -> str:
         """Send a cell and return at once; `finish` waits for it."""
         content = {
             "code": code,
@@ -100,7 +102,7 @@ class Kernel:
             "store_history": True,
             "user_expressions": {},
             "allow_stdin": False,
-            "stop_on_error": True,
+            "stop_on_error": stop_on_error,
         }
         return self.send("execute_request", content, subshell=subshell)
 
@@ -143,18 +145,31 @@ class Kernel:
         printed = self.run(f"print(repr({expression}))").ok().stdout
         return ast.literal_eval(printed)
 
-    def interrupt(self) -> None:
-        """Press stop."""
+    def interrupt(self) -> float:
+        """Press stop; give the time at which it was pressed."""
+        # Some ipykernels lose a reply, or hang, where two signals come at once.
+        time.sleep(max(0.0, self._interrupted_at + SIGNAL_SPACING - time.monotonic()))
+        self._interrupted_at = time.monotonic()
         self.manager.interrupt_kernel()
+        return self._interrupted_at
 
-    def wait_for_output(self, request: str, text: str, timeout: float = PATIENCE) -> None:
-        """Wait until a running cell has printed something."""
+    def wait_for_output(self, request: str | None, text: str, timeout: float = PATIENCE) -> None:
+        """Wait until a cell, or with None any cell, has printed something."""
         deadline = time.monotonic() + timeout
         while not any(
             text in message["content"]["text"]
-            for message in self._messages.get(request, [])
+            for parent, messages in self._messages.items()
+            if request in (None, parent)
+            for message in messages
             if message["msg_type"] == "stream"
         ):
+            self._collect(deadline)
+
+    def wait_for_messages(self, kind: str, *, count: int, timeout: float = PATIENCE) -> None:
+        """Wait for so many more messages of a kind, whichever cell sends them."""
+        deadline = time.monotonic() + timeout
+        before = self._count(kind)
+        while self._count(kind) < before + count:
             self._collect(deadline)
 
     # The protocol below cells
@@ -209,6 +224,10 @@ class Kernel:
         self.manager.shutdown_kernel(now=now)
         self.manager.cleanup_resources()
 
+    def _count(self, kind: str) -> int:
+        messages = (message for messages in self._messages.values() for message in messages)
+        return sum(message["msg_type"] == kind for message in messages)
+
     def _idle(self, request: str) -> bool:
         return any(
             message["msg_type"] == "status" and message["content"]["execution_state"] == "idle"
@@ -261,11 +280,15 @@ class Activity:
 
     def queries(self, state: str = "active") -> list[str]:
         """Give the queries of the backends in this state; `%` is any."""
-        return [query for _, query in self._backends(state)]
+        return [query for _, query, _ in self._backends(state)]
 
     def pids(self, state: str = "active") -> list[int]:
         """Give their process ids."""
-        return [pid for pid, _ in self._backends(state)]
+        return [pid for pid, _, _ in self._backends(state)]
+
+    def until_streaming(self) -> None:
+        """Wait until a backend is ahead of its client with the rows of a large result."""
+        wait_until(lambda: "ClientWrite" in [event for _, _, event in self._backends("active")])
 
     def until(self, count: int = 1, *, within: float = 10.0) -> None:
         """Wait until so many queries run at the same moment."""
@@ -275,18 +298,18 @@ class Activity:
         """Wait until no backend is left in this state."""
         wait_until(lambda: not self.queries(state), within=within, what="the backends to go")
 
-    def _backends(self, state: str) -> list[tuple[int, str]]:
-        async def ask(database: TestDatabase) -> list[tuple[int, str]]:
+    def _backends(self, state: str) -> list[tuple[int, str, str | None]]:
+        async def ask(database: TestDatabase) -> list[tuple[int, str, str | None]]:
             async with database.connection() as connection:
                 rows = await connection.fetch(
-                    "select pid, query from pg_stat_activity where datname = $1"
+                    "select pid, query, wait_event from pg_stat_activity where datname = $1"
                     " and state like $2 and pid <> pg_backend_pid()",
                     database.name,
                     state,
                 )
-            return [(row["pid"], row["query"]) for row in rows]
+            return [tuple(row) for row in rows]
 
-        async def ask_all() -> list[tuple[int, str]]:
+        async def ask_all() -> list[tuple[int, str, str | None]]:
             return [each for database in self.databases for each in await ask(database)]
 
         return asyncio.run(ask_all())

@@ -226,7 +226,11 @@ class PgMagics(Magics):
         plan = self.client.plan(cell, names)
 
         async def work() -> Any:
-            return (await self.client.run(plan)).value
+            try:
+                return (await self.client.run(plan)).value
+            except FanOutError as error:
+                error.retry_with(self.home.run)
+                raise
 
         task = self.home.background(work())
         return self._deliver(cell, Background(self.home, task, plan.targets))
