@@ -281,7 +281,9 @@ cdef class CompiledDecoder:
                     self._wanted = position + length
                     return NEED_MORE
                 if keeping:
-                    p = NULL if length < 0 else start + position
+                    p = start + position
+                    if length < 0:
+                        p = NULL
                     found = self._store(&self._columns[i], p, length)
                     if found != 0:
                         self._detail = length

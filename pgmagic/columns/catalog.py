@@ -54,13 +54,26 @@ async def describe(
 async def resolve(
     connection: "asyncpg.Connection[Any]", oids: Sequence[int], known: dict[int, PgType]
 ) -> tuple[PgType, ...]:
-    """Look types up by oid, those not yet known by one query."""
-    missing = sorted({oid for oid in oids if oid not in BUILTIN and oid not in known})
+    """Look types up by oid, by one query: those not yet known, and enums.
+
+    An enum can get another label at any time, and its labels are the categories of a frame.
+    """
+    missing = sorted(
+        {
+            oid
+            for oid in oids
+            if oid not in BUILTIN and (oid not in known or _has_labels(known[oid]))
+        }
+    )
     if missing:
         rows = {row["oid"]: row for row in await connection.fetch(QUERY, missing)}
         for oid in missing:
             known[oid] = _type(oid, rows)
     return tuple(BUILTIN.get(oid) or known[oid] for oid in oids)
+
+
+def _has_labels(type_: PgType) -> bool:
+    return bool(type_.labels) or (type_.element is not None and _has_labels(type_.element))
 
 
 def _type(oid: int, rows: Mapping[int, Mapping[str, Any]]) -> PgType:

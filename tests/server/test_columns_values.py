@@ -2,6 +2,7 @@
 
 import datetime as dt
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import asyncpg
@@ -10,9 +11,13 @@ import pandas as pd
 import pytest
 
 from pgmagic.columns import FrameOptions, Reading, describe, read, to_frame
+from pgmagic.columns.scalars import text_of
+from pgmagic.columns.text import date_text, interval_text, timestamp_text
+from pgmagic.columns.types import BUILTIN
 from pgmagic.errors import CellError
 from tests.servers import TestDatabase
 
+BUILTIN_NAMED = {type_.name: type_ for type_ in BUILTIN.values()}
 PATHS = ("copy", "wrapped copy", "records", "records at once")
 
 
@@ -395,3 +400,33 @@ async def test_what_polars_or_pandas_lacks(connection, as_):
     assert int(made["n"].to_list()[0]) == int("9" * 50)
     assert made["d"].to_list() == [dt.timedelta(1)]
     assert notes[0] == "i: text, because a month has no fixed length"
+
+
+def some(random: Random, bound: int) -> int:
+    """A whole number of any size up to a bound, small ones as likely as large ones."""
+    return random.choice((-1, 1)) * int(bound ** random.random())
+
+
+async def test_the_server_reads_back_what_we_write(connection):
+    random = Random(20_261_123)
+    months, days, microseconds = 10**9, 10**9, 10**18
+    texts = {
+        "date": [date_text(some(random, 2_451_000)) for _ in range(300)],
+        "timestamp": [timestamp_text(some(random, 2 * 10**17)) for _ in range(300)],
+        "interval": [
+            interval_text(*(some(random, part) for part in (months, days, microseconds)))
+            for _ in range(300)
+        ],
+        "numeric": [
+            format(Decimal(some(random, 10**60)).scaleb(-random.randrange(60)), "f")
+            for _ in range(300)
+        ],
+        "float8": [str(some(random, 10**300) / some(random, 10**300)) for _ in range(300)],
+    }
+    for type_, written in texts.items():
+        sql = f"select v, concat(v) as own from (select unnest($1::text[])::{type_}) t(v)"
+        result, _ = await reading(connection, sql, written)
+        wire, own = (result.table.column(i).to_pylist() for i in (0, 1))
+        assert [text_of(BUILTIN_NAMED[type_])(value) for value in wire] == own
+        if type_ != "float8":
+            assert own == written
