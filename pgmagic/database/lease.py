@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from pgmagic.errors import QueryCancelled, QueryTimeout
 from pgmagic.outcome import Notice
 
 if TYPE_CHECKING:
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
 
     from asyncpg.types import ServerVersion
 
-__all__ = ["Lease"]
+__all__ = ["STOPPED", "Lease"]
+
+# After these the server may still be at work: it is told, and waited for.
+STOPPED = (asyncio.CancelledError, QueryCancelled, QueryTimeout, TimeoutError)
 
 NOTICES = 100  # kept at most; a loop in PL/pgSQL can raise millions
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 from pgmagic.database.connection import Connection
-from pgmagic.database.lease import Lease
+from pgmagic.database.lease import STOPPED, Lease
 from pgmagic.database.statistics import SessionStatistics
 from pgmagic.errors import ConnectionLost, PoolTimeout, QueryCancelled
 
@@ -71,7 +71,7 @@ class Session:
                     raise QueryCancelled(
                         f"session {self.name} was closed", database=self.database
                     ) from None
-                if isinstance(error, asyncio.CancelledError):
+                if isinstance(error, STOPPED):
                     await self._settle()
                 raise
             else:

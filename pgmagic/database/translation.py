@@ -309,8 +309,10 @@ def _refused(
 
 
 def _words(error: Exception) -> str:
-    """Give the server's message; what the operating system or asyncpg says is no help here."""
-    return str(error.args[0]) if isinstance(error, asyncpg.PostgresError) and error.args else ""
+    """Give the server's message; what asyncpg or the operating system says is no help here."""
+    if isinstance(error, asyncpg.PostgresError) and error.severity is not None:
+        return str(error.args[0])
+    return ""
 
 
 def why(error: BaseException, *, timeout: float | None = None) -> str:
@@ -318,7 +320,7 @@ def why(error: BaseException, *, timeout: float | None = None) -> str:
     match error:
         case PgMagicError():
             return error.message
-        case asyncpg.PostgresError():
+        case asyncpg.PostgresError() if _words(error):
             return _words(error)
         case TimeoutError():
             return "no answer" + (f" within {timeout:.3g} s" if timeout else "")

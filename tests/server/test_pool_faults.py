@@ -152,7 +152,7 @@ async def test_the_time_for_a_connection_bounds_connecting_too(
     proxy.blackhole = True
     async with pool_on(database, by=proxy, connect_timeout=10.0) as pool:
         started = time.monotonic()
-        with pytest.raises(ConnectFailed, match=r"no answer within 0\.2 s"):
+        with pytest.raises(ConnectFailed, match="no answer within"):
             async with pool.acquire(timeout=0.2):
                 pass
         assert time.monotonic() - started < 1

@@ -15,6 +15,7 @@ from pgmagic.errors import (
     ConnectionLost,
     PgMagicError,
     QueryCancelled,
+    Unavailable,
 )
 from tests.pools import eventually, idle, pool_on, run, settings_for, until_active, until_quiet
 from tests.proxy import StartProxy
@@ -140,6 +141,34 @@ async def test_close_takes_connections_away_that_nobody_gives_back(
         await pool.close(grace=0.1)
         with pytest.raises(ConnectionLost), translated("sales"):
             await lease.connection.fetchval("select 1")
+
+
+async def test_close_sends_those_away_who_wait(database: TestDatabase) -> None:
+    async with pool_on(database, max_size=1) as pool:
+        asking = asyncio.create_task(query(pool, SLEEP))
+        await until_active(database)
+        waiting = asyncio.create_task(run(pool, "select 1"))
+        await eventually(lambda: pool.statistics().waiting)
+        await pool.close()
+        with pytest.raises(PgMagicError, match="closed"):
+            await waiting
+        with pytest.raises(QueryCancelled):
+            await asking
+
+
+async def test_the_last_error_is_the_one_that_opened_the_circuit(
+    database: TestDatabase, fault_proxy: StartProxy
+) -> None:
+    proxy = await fault_proxy(database)
+    async with pool_on(database, by=proxy, fail_max=1) as pool:
+        assert pool.statistics().last_error is None
+        proxy.refuse = True
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                await run(pool, "select 1")
+        last = pool.statistics().last_error
+        assert last is not None
+        assert "the connection broke while it was made" in last.message
 
 
 async def test_a_pool_that_was_never_used_closes() -> None:

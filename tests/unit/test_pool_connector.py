@@ -61,7 +61,8 @@ def error(sqlstate: str, message: str) -> asyncpg.PostgresError:
 
 
 def connector(server: FakeServer, **changes: Any) -> Connector:
-    settings = DatabaseSettings(name="sales", host="/tmp", user="me", database="db", **changes)
+    where = {"host": "/run", "user": "me", "database": "db", "password": lambda: "x"}
+    settings = DatabaseSettings(name="sales", **(where | changes))
     return Connector(settings, connect=server.connect)
 
 
