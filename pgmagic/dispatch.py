@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 
 from pgmagic.columns import FrameOptions, Progress
 from pgmagic.database.pool import DatabasePool
+from pgmagic.database.retry import ATTEMPTS, may_retry, pause
 from pgmagic.errors import PgMagicError
 from pgmagic.execution import Execution
-from pgmagic.language.plan import Plan
+from pgmagic.language.plan import Plan, Transaction
 from pgmagic.meeting import Meeting
-from pgmagic.outcome import Failure, Outcome
+from pgmagic.outcome import Answer, Failure, Outcome
 from pgmagic.watch import Watch
 
 __all__ = ["dispatch"]
@@ -57,10 +58,32 @@ async def _outcome(execution: Execution, watch: Watch) -> Outcome:
     name, started = execution.step.database, time.monotonic()
     outcome: Outcome
     try:
-        outcome = await execution.run()
+        outcome = await _with_retries(execution)
     except PgMagicError as error:
         outcome = Failure(database=name, error=error, elapsed=time.monotonic() - started)
     finally:
         execution.meeting.leave(name)
     watch.outcomes[name] = outcome
     return outcome
+
+
+async def _with_retries(execution: Execution) -> Answer:
+    """Run it, and once or twice more where that can't change anything twice."""
+    plan, attempt = execution.plan, 0
+    while True:
+        try:
+            return await execution.run()
+        except PgMagicError as error:
+            attempt += 1
+            # Of several statements the earlier ones may have run, whatever became of this one.
+            harmless = plan.repeatable or execution.sent <= 1
+            again = harmless and may_retry(
+                error,
+                sent=execution.sent > 0,
+                read=plan.repeatable,
+                in_transaction=plan.transaction is Transaction.SESSION,
+                shown=False,
+            )
+            if attempt > ATTEMPTS or not again:
+                raise
+        await asyncio.sleep(pause(attempt))

@@ -23,9 +23,12 @@ ROLLBACK_TIMEOUT = 2.0  # seconds
 READ_ONLY = "25006"  # read_only_sql_transaction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Execution:
-    """One database's share of a plan."""
+    """One database's share of a plan.
+
+    `sent` counts the statements that may have reached the server, in all attempts.
+    """
 
     plan: Plan
     step: Step
@@ -33,6 +36,7 @@ class Execution:
     meeting: Meeting
     options: FrameOptions
     watch: Watch
+    sent: int = 0
 
     async def run(self) -> Answer:
         """Run all statements; what failed has been rolled back. Raises a `PgMagicError`."""
@@ -147,6 +151,7 @@ class Execution:
         if statement.kind.copy_out:
             if begin:
                 await self._begin(lease)
+            self.sent += 1
             with self._translated(statement):
                 return await copy_out(connection, statement.sql)
         # Prepared outside the transaction where that can be: a statement that the server can't
@@ -157,6 +162,7 @@ class Execution:
         prepared = await prepare(connection, statement, self.step.database)
         if begin_late:
             await self._begin(lease)
+        self.sent += 1
         with self._translated(prepared.statement):
             if prepared.handle.get_attributes() and self.plan.keeps(index):
                 result = await self._rows(lease, index, prepared)

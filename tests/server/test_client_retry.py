@@ -1,0 +1,89 @@
+"""A cell is sent again only where that can't do anything twice."""
+
+from dataclasses import replace
+
+import pytest
+
+from pgmagic.database.settings import DatabaseSettings
+from pgmagic.errors import ConnectionLost, FanOutError, Unavailable
+from tests.server.conftest import settings_of
+
+INSERT = "insert into t values (1)"
+
+
+async def through(client, proxy, database, **settings):
+    """Add `far`: the database behind the proxy."""
+    far = settings_of("far", database, **settings)
+    await client.add(replace(far, host="127.0.0.1", port=proxy.port, sslmode="disable"))
+
+
+@pytest.fixture
+async def counted(database):
+    async with database.connection() as connection:
+        await connection.execute("create table t (n int)")
+
+        async def count():
+            return await connection.fetchval("select count(*) from t")
+
+        yield count
+
+
+async def test_an_insert_is_never_sent_twice(client, database, fault_proxy, counted):
+    """Cut the connection after every number of bytes that the server can have answered."""
+    proxy = await fault_proxy(database)
+    await through(client, proxy, database, max_size=1)
+    await client.query("select 1", on="far")
+    before = await counted()
+    lost = 0
+    for cut in range(1, 160, 2):
+        proxy.cut_after = cut
+        try:
+            await client.query(INSERT, on="far", write=True)
+            done = True
+        except Unavailable:
+            done, lost = False, lost + 1
+        proxy.cut_after = None
+        after = await counted()
+        assert after - before in ((1,) if done else (0, 1)), f"cut after {cut} bytes"
+        before = after
+        await client.pool("far").retry_now()
+    assert lost > 4  # the others broke before the INSERT was sent, and it was sent then
+
+
+async def test_a_read_is_sent_again(client, database, fault_proxy):
+    proxy = await fault_proxy(database)
+    await through(client, proxy, database)
+    await client.query("select 1 as n", on="far")
+    for cut in (1, 50, 120, 200):
+        proxy.cut_after = cut
+        assert (await client.query("select 1 as n", on="far"))["n"].item() == 1
+        proxy.cut_after = None
+
+
+async def test_statements_before_the_one_that_was_not_sent_are_not_repeated(
+    client, database, counted
+):
+    sql = f"{INSERT}; select pg_terminate_backend(pg_backend_pid()); {INSERT}"
+    with pytest.raises(ConnectionLost):
+        await client.query(sql, on="a", write=True, autocommit=True)
+    assert await counted() == 1
+
+
+async def test_a_restart_between_two_cells_is_not_noticed(client, own_server):
+    await client.add(
+        DatabaseSettings(
+            name="own",
+            host=own_server.host,
+            port=own_server.port,
+            user=own_server.user,
+            database="postgres",
+            password=lambda: own_server.password,
+        )
+    )
+    await client.query("create table t (n int)", on="own", write=True)
+    own_server.restart()
+    await client.query(INSERT, on="own", write=True)
+    own_server.restart()
+    assert len(await client.query("select * from t", on="own")) == 1
+    with pytest.raises(FanOutError):
+        await client.query("select * from t", on=["own", "down"])
