@@ -5,6 +5,7 @@ from typing import Any
 import asyncpg
 
 from pgmagic.database.endpoint import Attempt, Endpoint, goes_on
+from pgmagic.database.passwords import PasswordWanted
 
 __all__ = ["connect"]
 
@@ -12,8 +13,8 @@ __all__ = ["connect"]
 async def connect(endpoint: Endpoint, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
     """Connect to the first address that will do. `options` go to `asyncpg.connect`.
 
-    Each attempt has `endpoint.connect_timeout` seconds. Where no password was found and the
-    server wants one, the user is asked, provided the endpoint knows how. Raises what the last
+    Each attempt has `endpoint.connect_timeout` seconds. Raises PasswordWanted where no password
+    was found, the server wants one, and the endpoint knows how to ask for it; else what the last
     attempt raised: asyncpg's own errors, OSError, TimeoutError.
     """
     failed: tuple[Attempt, Exception] | None = None
@@ -23,6 +24,8 @@ async def connect(endpoint: Endpoint, **options: Any) -> "asyncpg.Connection[asy
         try:
             connection: asyncpg.Connection[asyncpg.Record] = await _open(endpoint, attempt, options)
             return connection
+        except PasswordWanted:
+            raise
         except Exception as error:
             failed = attempt, error
     assert failed is not None, "an endpoint has at least one address"
@@ -33,12 +36,11 @@ async def _open(endpoint: Endpoint, attempt: Attempt, options: dict[str, Any]) -
     arguments = {**options, **attempt.arguments, "timeout": endpoint.connect_timeout}
     if endpoint.prompt is None:
         return await asyncpg.connect(**arguments)
-    while True:
-        given = endpoint.prompt.remembered
-        try:
-            return await asyncpg.connect(**arguments)
-        except asyncpg.InvalidPasswordError:
-            if given is not None:
-                endpoint.prompt.forget(given)
-                raise
-            await endpoint.prompt.ask()
+    given = endpoint.prompt.remembered
+    try:
+        return await asyncpg.connect(**arguments)
+    except asyncpg.InvalidPasswordError:
+        if given is None:
+            raise PasswordWanted(endpoint.prompt) from None
+        endpoint.prompt.forget(given)
+        raise

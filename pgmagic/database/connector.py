@@ -14,6 +14,7 @@ import asyncpg
 from pgmagic.database import connecting
 from pgmagic.database.connection import Connection
 from pgmagic.database.endpoint import Endpoint
+from pgmagic.database.passwords import PasswordWanted, Prompts, no_password
 from pgmagic.database.resolver import resolve
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.database.translation import Fault, fault_of, why
@@ -60,13 +61,25 @@ class Connector:
     what the first packet could not.
     """
 
-    def __init__(self, settings: DatabaseSettings, *, connect: Connect | None = None) -> None:
+    def __init__(
+        self,
+        settings: DatabaseSettings,
+        *,
+        prompts: Prompts | None = None,
+        connect: Connect | None = None,
+    ) -> None:
         self._settings = settings
+        self._prompts = prompts
         self._connect = connect or connecting.connect
         self._endpoint: Endpoint | None = None
         self._checks_client = True
         self.pooled = settings.pooler is True
         self.local_settings: tuple[str, ...] = ()
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """What was resolved for the last connection, where there was one."""
+        return self._endpoint
 
     @property
     def where(self) -> str:
@@ -87,7 +100,8 @@ class Connector:
     async def connect(self) -> Connection:
         """Open a connection that is ready for use.
 
-        Raises SettingsError, and what `connecting.connect` raises.
+        Raises SettingsError, ConnectFailed where there is no password, and what
+        `connecting.connect` raises.
         """
         while True:
             endpoint = self._resolved()
@@ -95,6 +109,13 @@ class Connector:
             settings = self._for_startup(endpoint)
             try:
                 connection = await self._open(replace(endpoint, server_settings=settings))
+            except PasswordWanted:
+                self.forget()  # it may be found in the meantime
+                raise
+            except asyncpg.InvalidPasswordError:
+                if endpoint.has_password or endpoint.prompt is not None:
+                    raise
+                raise no_password(endpoint.account, self._settings.name) from None
             except asyncpg.PostgresError as error:
                 if not self._learn(error, settings, pooled):
                     raise
@@ -111,7 +132,7 @@ class Connector:
 
     def _resolved(self) -> Endpoint:
         if self._endpoint is None:
-            self._endpoint = resolve(self._settings)
+            self._endpoint = resolve(self._settings, prompts=self._prompts)
         if self.pooled and not self.local_settings:
             self.local_settings = tuple(
                 _set_local(name, value)

@@ -2,15 +2,15 @@
 
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ssl import SSLContext, SSLError
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 import asyncpg
 
 if TYPE_CHECKING:
-    from pgmagic.database.passwords import Prompt
+    from pgmagic.database.passwords import Prompt, Prompts
 
 __all__ = ["Address", "Attempt", "Endpoint", "PasswordSource", "goes_on"]
 
@@ -72,6 +72,21 @@ class Endpoint:
     @property
     def password(self) -> PasswordSource:
         return self.passwords[0]
+
+    @property
+    def has_password(self) -> bool:
+        """Whether some place had a password when it was looked for."""
+        return not self.password_source.startswith("none")
+
+    @property
+    def account(self) -> str:
+        """Whose password it is, in words."""
+        return f"{self.user}@{self.names[0]}:{self.addresses[0].port}/{self.database}"
+
+    def with_prompt(self, prompts: "Prompts") -> Self:
+        """Ask the user for the password instead."""
+        prompt = prompts.prompt(self.account)
+        return replace(self, prompt=prompt, passwords=(prompt,) * len(self.addresses))
 
     @property
     def is_proven(self) -> bool:

@@ -20,23 +20,41 @@ from pgmagic.database.passfile import find_password, passfile_problem
 from pgmagic.database.places import Places
 from pgmagic.database.secret import Secret
 from pgmagic.database.settings import DatabaseSettings, PasswordProvider
-from pgmagic.errors import SettingsError
+from pgmagic.errors import ConnectFailed, SettingsError
 
-__all__ = ["KEYRING_SERVICE", "Ask", "Prompt", "password_sources"]
+__all__ = [
+    "KEYRING_SERVICE",
+    "PLACES",
+    "Ask",
+    "PasswordWanted",
+    "Prompt",
+    "Prompts",
+    "no_password",
+    "password_sources",
+]
 
 logger = logging.getLogger(__name__)
 
 KEYRING_SERVICE = "pgmagic"
-Ask: TypeAlias = Callable[[str], Awaitable[str]]
-"""Asks the user for the password of the named account, without showing it."""
+PLACES = "a password can come from ~/.pgpass, PGPASSWORD, a service, password_env or the keyring"
+Ask: TypeAlias = Callable[[str], Awaitable[str | None]]
+"""Asks the user for the password of the named account, without showing it. None: nobody can."""
+
+
+class PasswordWanted(Exception):
+    """The server wants a password that only the user knows: `prompt` asks for it."""
+
+    def __init__(self, prompt: "Prompt") -> None:
+        super().__init__("the server wants a password")
+        self.prompt = prompt
 
 
 class Prompt:
     """Asks the user once, however many connections want to know, and remembers the answer."""
 
-    def __init__(self, ask: Ask, account: str) -> None:
+    def __init__(self, prompts: "Prompts", account: str) -> None:
         self.remembered: Secret | None = None
-        self._ask = ask
+        self._prompts = prompts
         self._account = account
         self._asking = asyncio.Lock()
 
@@ -44,15 +62,52 @@ class Prompt:
         return self.remembered.reveal() if self.remembered else None
 
     async def ask(self) -> None:
-        """Ask, unless somebody else has just been told."""
+        """Ask, unless it has just been told. Raises ConnectFailed where nobody is there."""
         async with self._asking:
             if self.remembered is None:
-                self.remembered = Secret(await self._ask(self._account))
+                self.remembered = await self._prompts.answer(self._account)
 
     def forget(self, refused: Secret) -> None:
         """Forget what the server refused, so that the next connection asks again."""
         if self.remembered is refused:
             self.remembered = None
+
+
+class Prompts:
+    """All questions to one user, one at a time and one for each account.
+
+    `answered` counts them. The event loop may have stood still while somebody typed.
+    """
+
+    def __init__(self, ask: Ask) -> None:
+        self.answered = 0
+        self._ask = ask
+        self._prompts: dict[str, Prompt] = {}
+        self._asking = asyncio.Lock()
+
+    def prompt(self, account: str) -> Prompt:
+        return self._prompts.setdefault(account, Prompt(self, account))
+
+    async def answer(self, account: str) -> Secret:
+        """Ask, after all who came before. Raises ConnectFailed where nobody is there."""
+        async with self._asking:
+            try:
+                typed = await self._ask(account)
+            finally:
+                self.answered += 1
+        if typed is None:
+            raise no_password(account)
+        return Secret(typed)
+
+
+def no_password(account: str, database: str = "") -> ConnectFailed:
+    """Say that there is no password, and where one could have been."""
+    return ConnectFailed(
+        f"the server wants a password, and there is none for {account}",
+        database=database,
+        sqlstate="28P01",
+        hint=PLACES,
+    )
 
 
 def password_sources(

@@ -12,6 +12,7 @@ from pgmagic.database.connection import Connection
 from pgmagic.database.connections import Connections, Taken
 from pgmagic.database.connector import Connect, Connector
 from pgmagic.database.lease import Lease
+from pgmagic.database.passwords import PasswordWanted, Prompts
 from pgmagic.database.quiet import keep_quiet
 from pgmagic.database.running import RunningQueries, RunningQuery
 from pgmagic.database.session import Sessions
@@ -53,6 +54,7 @@ class DatabasePool:
         self,
         settings: DatabaseSettings,
         *,
+        prompts: Prompts | None = None,
         connect: Connect | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -68,7 +70,8 @@ class DatabasePool:
         self.sessions = Sessions(settings.name, self._open_for_session, clock=clock)
         self._clock = clock
         self._recorder = Recorder(clock)
-        self._connector = Connector(settings, connect=connect)
+        self._prompts = prompts
+        self._connector = Connector(settings, prompts=prompts, connect=connect)
         self._connections = Connections(settings, self._connector, self._recorder)
         self._slots = Slots(settings.max_size)
         self._full_until = -float("inf")
@@ -289,7 +292,33 @@ class DatabasePool:
     async def _guarded(
         self, open_: Callable[[bool], Awaitable[tuple[T, bool]]], timeout: float
     ) -> T:
-        """Open something under the breaker; `open_` is told whether it is the trial."""
+        """Open something under the breaker; `open_` is told whether it is the trial.
+
+        `timeout` is for the server: a user who is asked for the password may take any time.
+        """
+        while True:
+            answered = self._answered
+            try:
+                return await self._attempted(open_, timeout)
+            except PasswordWanted as wanted:
+                prompt = wanted.prompt
+            except ConnectFailed as error:
+                if error.sqlstate is not None or self._answered == answered:
+                    raise
+                continue  # the loop stood still while somebody typed: time ran out unused
+            try:
+                await prompt.ask()
+            except PgMagicError as error:
+                error.database = self.name
+                raise
+
+    @property
+    def _answered(self) -> int:
+        return self._prompts.answered if self._prompts else 0
+
+    async def _attempted(
+        self, open_: Callable[[bool], Awaitable[tuple[T, bool]]], timeout: float
+    ) -> T:
         try:
             with self.breaker.guard(connecting=True) as admission:
                 async with asyncio.timeout(timeout):

@@ -20,7 +20,7 @@ from pgmagic.database.parameters import (
     environment_layer,
     refuse_unsupported,
 )
-from pgmagic.database.passwords import Ask, Prompt, password_sources
+from pgmagic.database.passwords import Prompts, password_sources
 from pgmagic.database.places import Places, system_user
 from pgmagic.database.server_options import server_settings
 from pgmagic.database.service_file import read_service
@@ -40,15 +40,15 @@ def resolve(
     *,
     environ: Mapping[str, str] = os.environ,
     home: Path | None = None,
-    ask: Ask | None = None,
+    prompts: Prompts | None = None,
 ) -> Endpoint:
     """Work out where and how to connect; reads files, opens no connection.
 
-    `ask` is called where no password is found and the server wants one. Raises SettingsError,
-    named after the database.
+    `prompts` ask the user where no password is found and the server wants one. Raises
+    SettingsError, named after the database.
     """
     try:
-        endpoint = _resolve(settings, environ, Places.of(environ, home), ask)
+        endpoint = _resolve(settings, environ, Places.of(environ, home), prompts)
     except SettingsError as error:
         prefix = f"{settings.name}: "
         message = prefix + error.message.removeprefix(prefix)
@@ -63,7 +63,7 @@ def _resolve(
     settings: DatabaseSettings,
     environ: Mapping[str, str],
     places: Places,
-    ask: Ask | None,
+    prompts: Prompts | None,
 ) -> Endpoint:
     parameters = Parameters(_layers(settings, environ, places))
     refuse_unsupported(parameters)
@@ -86,15 +86,11 @@ def _resolve(
         database=database,
         environ=environ,
     )
-    prompt = None
-    if ask is not None and source_name.startswith("none"):
-        prompt = Prompt(ask, f"{user}@{hosts.names[0]}:{hosts.addresses[0].port}/{database}")
-        sources = [prompt] * len(hosts.addresses)
     # libpq looks at no certificate either where there is nothing but sockets.
     context = None
     if not all(each.is_socket for each in hosts.addresses):
         context = tls_context(mode, parameters, places, names=hosts.certificate_names)
-    return Endpoint(
+    endpoint = Endpoint(
         addresses=hosts.addresses,
         names=hosts.names,
         user=user,
@@ -116,8 +112,8 @@ def _resolve(
         connect_timeout=_connect_timeout(parameters),
         passwords=tuple(sources),
         password_source=source_name,
-        prompt=prompt,
     )
+    return endpoint.with_prompt(prompts) if prompts and not endpoint.has_password else endpoint
 
 
 def _layers(settings: DatabaseSettings, environ: Mapping[str, str], places: Places) -> list[Layer]:

@@ -1,6 +1,5 @@
 """The password of the moment, on a real server."""
 
-import asyncio
 import logging
 
 import asyncpg
@@ -28,35 +27,6 @@ async def who(endpoint) -> str:
         return await connection.fetchval("select current_user")
     finally:
         await connection.close(timeout=5)
-
-
-async def test_the_user_is_asked_once_and_only_where_the_server_wants_it(
-    settings, database, tmp_path
-):
-    asked = 0
-
-    async def ask(account: str) -> str:
-        nonlocal asked
-        asked += 1
-        return database.password
-
-    endpoint = resolve(settings(), environ={}, home=tmp_path, ask=ask)
-    assert asked == 0
-    users = await asyncio.gather(*(who(endpoint) for _ in range(4)))
-    assert users == [database.user] * 4
-    assert asked == 1
-
-
-async def test_a_mistyped_password_is_asked_for_again_next_time(settings, database, tmp_path):
-    typed = iter(["wrong", database.password])
-
-    async def ask(account: str) -> str:
-        return next(typed)
-
-    endpoint = resolve(settings(), environ={}, home=tmp_path, ask=ask)
-    with pytest.raises(asyncpg.InvalidPasswordError):
-        await connect(endpoint)
-    assert await who(endpoint) == database.user
 
 
 async def test_a_rotated_password_is_used_by_the_next_connection(settings, database):

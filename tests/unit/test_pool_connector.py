@@ -128,4 +128,4 @@ async def test_no_pooler_is_suspected_where_the_user_says_there_is_none() -> Non
 async def test_other_refusals_are_errors() -> None:
     refusal = error("28P01", "password authentication failed")
     with pytest.raises(asyncpg.InvalidPasswordError):
-        await connector(FakeServer(lambda names: refusal)).connect()
+        await connector(FakeServer(lambda names: refusal), password=lambda: "x").connect()

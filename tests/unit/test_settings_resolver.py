@@ -6,6 +6,7 @@ import types
 
 import pytest
 
+from pgmagic.database.passwords import Prompts
 from pgmagic.database.resolver import resolve
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.errors import SettingsError
@@ -14,8 +15,9 @@ from pgmagic.errors import SettingsError
 @pytest.fixture
 def resolved(tmp_path):
     def resolved(environ=None, ask=None, **settings):
+        prompts = None if ask is None else Prompts(ask)
         one = DatabaseSettings(name="sales", **settings)
-        return resolve(one, environ=environ or {}, home=tmp_path, ask=ask)
+        return resolve(one, environ=environ or {}, home=tmp_path, prompts=prompts)
 
     return resolved
 
