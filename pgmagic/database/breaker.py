@@ -28,10 +28,12 @@ class Admission:
     """One call that was let in.
 
     `trial` marks the one that decides an open circuit. A call that succeeded without asking the
-    server anything sets `answered` to False: then it proves nothing.
+    server anything sets `answered` to False: then it proves nothing. `since` are the outages
+    that were known when it began.
     """
 
     trial: bool
+    since: int
     answered: bool = True
 
 
@@ -42,7 +44,7 @@ class Breaker:
     after `reset_timeout` seconds one call, and one only, is let in to try. The server's refusals
     count as answers; cancellations, limits and a pool that is busy count as nothing at all.
 
-    All of it runs on the thread of the event loop and never waits.
+    `outages` counts all of them. All of it runs on the event loop's thread and never waits.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Breaker:
         self._opened_at = -float("inf")
         self._trial_runs = False
         self._last_error = ""
+        self.outages = 0
         self._circuit = pybreaker.CircuitBreaker(
             fail_max=fail_max,
             reset_timeout=reset_timeout,
@@ -93,7 +96,7 @@ class Breaker:
         try:
             yield admission
         except BaseException as error:
-            self.record(verdict(error, connecting=connecting), error)
+            self.record(verdict(error, connecting=connecting), error, since=admission.since)
             raise
         else:
             self.record(Verdict.ANSWERED if admission.answered else Verdict.NEUTRAL)
@@ -101,15 +104,21 @@ class Breaker:
             if admission.trial:
                 self._trial_runs = False
 
-    def record(self, learnt: Verdict, error: BaseException | None = None) -> None:
+    def record(
+        self, learnt: Verdict, error: BaseException | None = None, *, since: int | None = None
+    ) -> None:
         """Learn from a call that was let in.
 
-        A call that was let in before the circuit opened may end after it did: while the circuit is
-        open only the trial counts.
+        `since` is what `outages` was when it began: calls that ran side by side and failed
+        together are one outage. A call that was let in before the circuit opened may end after
+        it did: while the circuit is open only the trial counts.
         """
         if learnt is Verdict.NEUTRAL or self._waits:
             return
         if learnt is Verdict.OUTAGE:
+            if since is not None and since < self.outages:
+                return
+            self.outages += 1
             self._last_error = why(error) if error else ""
             with suppress(_Outage):
                 self._circuit.call(_fail)
@@ -132,11 +141,11 @@ class Breaker:
     def _admit(self) -> Admission:
         self.check()
         if self.state == "closed":
-            return Admission(trial=False)
+            return Admission(trial=False, since=self.outages)
         self._trial_runs = True
         if self._waits:
             self._circuit.half_open()
-        return Admission(trial=True)
+        return Admission(trial=True, since=self.outages)
 
     def _refusal(self) -> CircuitOpen:
         retry_in = self.retry_in

@@ -187,6 +187,23 @@ def test_a_call_that_asked_nothing_proves_nothing() -> None:
     assert one.failures == 1
 
 
+def test_calls_that_fail_side_by_side_are_one_outage() -> None:
+    one = breaker(StepClock())
+
+    def together(calls: int) -> None:
+        with one.guard():
+            if calls > 1:
+                with suppress(ConnectionResetError):
+                    together(calls - 1)
+            raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        together(10)
+    assert one.failures == 1
+    fail(one, OUTAGES[0])
+    assert one.failures == 2
+
+
 def test_changes_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     clock = StepClock()
     with caplog.at_level(logging.INFO, logger="pgmagic.database.breaker"):
