@@ -11,7 +11,7 @@ from pgmagic.database.breaker import Breaker
 from pgmagic.database.connection import Connection
 from pgmagic.database.connections import Connections, Taken
 from pgmagic.database.connector import Connect, Connector
-from pgmagic.database.lease import Lease
+from pgmagic.database.lease import STOPPED, Lease
 from pgmagic.database.passwords import PasswordWanted, Prompts
 from pgmagic.database.quiet import keep_quiet
 from pgmagic.database.running import RunningQueries, RunningQuery
@@ -22,11 +22,11 @@ from pgmagic.database.statistics import DatabaseStatistics, Recorder, Sample, pe
 from pgmagic.database.translation import Fault, Verdict, fault_of, not_connected, verdict
 from pgmagic.errors import (
     CellError,
+    CircuitOpen,
     ConnectFailed,
     PgMagicError,
     PoolTimeout,
-    QueryCancelled,
-    QueryTimeout,
+    Unavailable,
 )
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ __all__ = ["DatabasePool", "Lease"]
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# After these the server may still be at work: it is told, and waited for.
-STOPPED = (asyncio.CancelledError, QueryCancelled, QueryTimeout)
 FULL_FOR = 30.0  # seconds until a server that was full is asked for more connections again
 RETURN_WAIT = 0.1  # seconds to wait for a connection that comes back, before one is opened
 
@@ -118,10 +116,11 @@ class DatabasePool:
         limit = self.settings.acquire_timeout if timeout is None else timeout
         with self._request():
             lease = await self._lend(limit)
+        since = self.breaker.outages
         try:
             yield lease
         except BaseException as error:
-            self._learn(error)
+            self._learn(error, since)
             returned = self._take_back(lease)
             if isinstance(error, STOPPED):
                 self._recorder.cancels += 1
@@ -142,10 +141,11 @@ class DatabasePool:
         with self._request():
             await self.sessions.open(name)
         async with self.sessions.lease(name, timeout=limit) as lease:
+            since = self.breaker.outages
             try:
                 yield lease
             except BaseException as error:
-                self._learn(error)
+                self._learn(error, since)
                 self._recorder.cancels += isinstance(error, STOPPED)
                 raise
             else:
@@ -238,6 +238,7 @@ class DatabasePool:
         while taken is None:
             await self._enter(timeout - (self._clock() - started), first=again)
             try:
+                self._check_usable()  # it may have been closed meanwhile
                 taken = await self._take(timeout - (self._clock() - started))
             except BaseException as error:
                 again = self._must_do_with_ours(error)
@@ -358,7 +359,7 @@ class DatabasePool:
             yield
         except PgMagicError as error:
             self._recorder.requests_errors += 1
-            self._recorder.failed(error.message)
+            self._note(error)
             raise
 
     def _check_usable(self) -> None:
@@ -375,9 +376,13 @@ class DatabasePool:
         if self._closed:
             raise PgMagicError("its pool is closed", database=self.name)
 
-    def _learn(self, error: BaseException) -> None:
-        self.breaker.record(verdict(error), error)
-        if isinstance(error, PgMagicError):
+    def _learn(self, error: BaseException, since: int) -> None:
+        self.breaker.record(verdict(error), error, since=since)
+        self._note(error)
+
+    def _note(self, error: BaseException) -> None:
+        # A circuit that is open only repeats what opened it.
+        if isinstance(error, Unavailable) and not isinstance(error, CircuitOpen):
             self._recorder.failed(error.message)
 
     def _take_back(self, lease: Lease) -> "asyncio.Task[None]":

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from pgmagic.database.pool import DatabasePool
-from pgmagic.database.translation import translated
+from pgmagic.database.translation import Verdict, translated
 from pgmagic.errors import CircuitOpen, ConnectFailed, ConnectionLost, QueryTimeout, SettingsError
 from pgmagic.sandbox.server import Server
 from tests.pools import (
@@ -243,15 +243,30 @@ async def test_a_trial_asks_the_server_even_over_a_connection_that_is_open(
 ) -> None:
     monkeypatch.setattr("pgmagic.database.connections.CHECK_TIMEOUT", 0.1)
     proxy = await fault_proxy(database)
-    async with pool_on(database, by=proxy, fail_max=1, connect_timeout=0.1) as pool:
+    async with pool_on(database, by=proxy, fail_max=1, connect_timeout=1.0) as pool:
         await ask(pool, "select 1")
         await idle(pool)
-        pool._learn(OSError())
+        pool.breaker.record(Verdict.OUTAGE)
         assert pool.statistics().breaker == "open"
         proxy.blackhole = True
         with pytest.raises(ConnectFailed):
             await pool.retry_now()
         assert pool.statistics().breaker == "open"
+
+
+async def test_many_connections_that_break_together_are_one_outage(
+    database: TestDatabase, fault_proxy: StartProxy
+) -> None:
+    proxy = await fault_proxy(database)
+    async with pool_on(database, by=proxy, fail_max=2) as pool:
+        asking = [asyncio.create_task(ask(pool, SLEEP)) for _ in range(5)]
+        await eventually(lambda: pool.statistics().in_use == 5)
+        await until_active(database)
+        proxy.reset_all()
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [ConnectionLost] * 5
+        assert pool.statistics().failures == 1
+        assert await ask(pool, "select 1") == 1
 
 
 async def test_mistakes_in_sql_never_open_the_circuit(database: TestDatabase) -> None:
