@@ -120,7 +120,8 @@ def lines_html(drawn: Sequence[Line], elapsed: float, note: str = "") -> str:
         f'<tr><td></td><td class="left dim" colspan="4">{text}</td></tr>' for text in under
     )
     head = "".join(
-        f'<th scope="col">{title}</th>' for title in ("state", "database", "", "rows", "time")
+        f'<th scope="col">{title}</th>'
+        for title in ("state", "database", "progress", "rows", "time")
     )
     return (
         '<section class="pgm lines live" aria-label="Running cell"><div class="fading">'

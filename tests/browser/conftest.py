@@ -240,6 +240,23 @@ def _wait_for_kernel(page: "Page", path: str) -> None:
         time.sleep(0.1)
 
 
+@pytest.fixture
+def connected(database, second_database, notebook):  # kernels end before their databases
+    """Open notebooks that have pgmagic loaded, with the databases `a` and `b`."""
+
+    def open_connected(*cells):
+        one = notebook(*cells)
+        variables = {"TEST_DSN_A": database.dsn, "TEST_DSN_B": second_database.dsn}
+        (one.path.parent / "pgmagic.toml").write_text(
+            '[databases.a]\ndsn_env = "TEST_DSN_A"\n[databases.b]\ndsn_env = "TEST_DSN_B"\n'
+        )
+        one.quietly(f"import os; os.environ.update({variables!r})")
+        one.quietly("get_ipython().run_line_magic('load_ext', 'pgmagic')")
+        return one
+
+    return open_connected
+
+
 FAILED = pytest.StashKey[bool]()
 
 

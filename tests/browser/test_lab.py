@@ -12,23 +12,6 @@ PATIENCE = 10.0
 
 
 @pytest.fixture
-def connected(database, second_database, notebook):  # kernels end before their databases
-    """Open notebooks that have pgmagic loaded, with the databases `a` and `b`."""
-
-    def open_connected(*cells):
-        one = notebook(*cells)
-        variables = {"TEST_DSN_A": database.dsn, "TEST_DSN_B": second_database.dsn}
-        (one.path.parent / "pgmagic.toml").write_text(
-            '[databases.a]\ndsn_env = "TEST_DSN_A"\n[databases.b]\ndsn_env = "TEST_DSN_B"\n'
-        )
-        one.quietly(f"import os; os.environ.update({variables!r})")
-        one.quietly("get_ipython().run_line_magic('load_ext', 'pgmagic')")
-        return one
-
-    return open_connected
-
-
-@pytest.fixture
 def until_active(database, second_database):
     """Wait until so many queries run on the database `a`, and on `b`."""
 

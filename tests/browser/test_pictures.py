@@ -5,21 +5,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
+from tests.browser_cells import PANEL, PROGRESS
 
-PANEL = """
-import asyncio, time
-from pgmagic.notebook.panel import PoolPanel
-from tests.fake_pools import a_bad_day, a_minute
-panel = PoolPanel(
-    a_bad_day,
-    history=lambda name: a_minute(name, time.monotonic()),
-    cancel=print,
-    retry=print,
-    loop=asyncio.get_running_loop(),
-)
-panel.show()
-"""
+PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -33,30 +21,6 @@ def test_picture_of_the_panel(notebook, theme):
     panel.screenshot(path=PICTURES / f"panel-{theme}.png")
 
 
-PROGRESS = """
-from types import SimpleNamespace
-from pgmagic.notebook.caption import caption
-from pgmagic.notebook.progress import CellProgress
-from pgmagic.outcome import Answer
-import asyncio
-
-watch = SimpleNamespace(
-    progress={"ewr": SimpleNamespace(rows=0), "jfk": SimpleNamespace(rows=18_220)},
-    outcomes={"jfk": Answer(database="jfk", results=(), elapsed=0.4)},
-    state={"lga": "waiting for a connection"},
-)
-
-async def stream():
-    for _ in range(8):
-        await asyncio.sleep(0.1)
-        watch.progress["ewr"].rows += 9_600
-    await asyncio.Event().wait()
-
-async with CellProgress(watch, ["ewr", "jfk", "lga"], awaited=True):
-    await stream()
-"""
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_picture_of_a_running_cell(notebook, theme):
     one = notebook(PROGRESS)
@@ -67,3 +31,26 @@ def test_picture_of_a_running_cell(notebook, theme):
     running.screenshot(path=PICTURES / f"progress-{theme}.png")
     running.get_by_role("button", name="Cancel").click()
     expect(one.output(0)).to_contain_text("cancelled on ewr, jfk, lga")
+
+
+CELLS = (
+    """%%pg a b
+select n as id, 'order ' || n as title, n * 19.9 as amount from generate_series(1, 3) n""",
+    """%%pg a
+select id,
+       amout
+from (select 1 as id, 2.5 as amount) as orders""",
+)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_pictures_of_a_caption_and_of_an_error(connected, theme):
+    one = connected(*CELLS)
+    one.use_theme(theme)
+    one.run(0)
+    expect(one.output(0)).to_contain_text("a 3 · b 3 rows")
+    one.start(1)
+    expect(one.output(1)).to_contain_text("hint")
+    for index, name in enumerate(("caption", "error")):
+        cell = one.page.locator(".jp-Notebook .jp-Cell").nth(index)
+        cell.screenshot(path=PICTURES / f"{name}-{theme}.png")
