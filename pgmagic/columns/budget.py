@@ -1,0 +1,68 @@
+"""How much memory the results of one cell may take, on all its databases together."""
+
+from pathlib import Path
+
+import psutil
+
+from pgmagic.errors import ResultTooLarge
+
+__all__ = ["Budget", "free_memory"]
+
+SHARE = 4  # of what is free: a frame is made of the rows while they are still held
+
+# What the control group of a container may use, and what it uses.
+# https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files
+CGROUP = Path("/sys/fs/cgroup")
+
+
+class Budget:
+    """Bytes that the readers of one cell may hold, together.
+
+    `most` is in bytes; None is a quarter of the memory that is free now, 0 or less no limit.
+    Readers add what they take and give back what they drop.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self.most = max(1, free_memory() // SHARE) if most is None else most
+        self.held = 0
+
+    def add(self, held: int) -> bool:
+        """Count these bytes too, fewer where negative. False where that is too much."""
+        self.held += held
+        return self.most <= 0 or held <= 0 or self.held <= self.most
+
+    def exceeded(self, database: str, rows: int | None = None) -> ResultTooLarge:
+        """Say that a result was stopped, after so many rows of it where they can be counted."""
+        after = "" if rows is None else f" after {rows:,} rows"
+        return ResultTooLarge(
+            f"stopped{after}: the results of this cell would take more than {_size(self.most)} "
+            "of memory",
+            database=database,
+            hint="write them to a file with --to, take fewer rows with --limit, or let the "
+            "server aggregate",
+        )
+
+
+def free_memory(cgroup: Path = CGROUP) -> int:
+    """Give the bytes that can still be taken without swapping: of the machine, or a container."""
+    free = int(psutil.virtual_memory().available)
+    try:
+        most = (cgroup / "memory.max").read_text().strip()
+        used = int((cgroup / "memory.current").read_text())
+        about = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
+    except OSError:  # no container, or no Linux
+        return free
+    if most == "max":
+        return free
+    cache = int(about.get("inactive_file", 0))  # given up when somebody needs it
+    return max(0, min(free, int(most) - used + cache))
+
+
+def _size(count: int) -> str:
+    """Write a number of bytes with a unit: `1.5 GB`."""
+    size = float(count)
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
