@@ -11,6 +11,7 @@ from typing import Any, Self
 from pgmagic.answers import Answers, assemble
 from pgmagic.columns import FrameOptions, listing
 from pgmagic.database.configuration import Configuration, load
+from pgmagic.database.passwords import Ask, Prompts
 from pgmagic.database.pool import DatabasePool
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.database.statistics import DatabaseStatistics, Sample
@@ -35,22 +36,28 @@ class Client:
 
     async with pgmagic.Client.from_config() as pg:
         frame = await pg.query("select count(*) from flights", on=["ewr", "jfk"])
+
+    `ask` is called where a server wants a password and no other place has one; it is given the
+    account, `user@host:port/database`.
     """
 
-    def __init__(self, configuration: Configuration | None = None) -> None:
+    def __init__(
+        self, configuration: Configuration | None = None, *, ask: Ask | None = None
+    ) -> None:
         configuration = configuration or Configuration()
         self.databases: dict[str, DatabaseSettings] = dict(configuration.databases)
         self.groups: dict[str, tuple[str, ...]] = dict(configuration.groups)
         self.default: str | None = configuration.default
         self._pools: dict[str, DatabasePool] = {}
+        self._prompts = Prompts(ask) if ask else None
 
     @classmethod
-    def from_config(cls, start: Path | None = None) -> Self:
+    def from_config(cls, start: Path | None = None, *, ask: Ask | None = None) -> Self:
         """Read `pgmagic.toml`, from `start` (the working directory) upwards.
 
         Raises `SettingsError` that names the file and the key.
         """
-        return cls(load(start))
+        return cls(load(start), ask=ask)
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,7 +79,7 @@ class Client:
     def pool(self, name: str) -> DatabasePool:
         """Give the pool of a database. It connects when it is first asked for a connection."""
         if name not in self._pools:
-            self._pools[name] = DatabasePool(self.databases[name])
+            self._pools[name] = DatabasePool(self.databases[name], prompts=self._prompts)
         return self._pools[name]
 
     async def add(self, settings: DatabaseSettings) -> None:

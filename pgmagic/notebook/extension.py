@@ -6,6 +6,7 @@ from IPython.core.async_helpers import get_asyncio_loop
 from IPython.core.interactiveshell import InteractiveShell
 
 from pgmagic.client import Client
+from pgmagic.notebook.asking import PasswordPrompt
 from pgmagic.notebook.loop import NotebookLoop
 from pgmagic.notebook.magics import PgMagics
 from pgmagic.notebook.reentry import ReentryError
@@ -19,7 +20,7 @@ def load(shell: InteractiveShell) -> None:
     if getattr(shell, "pgmagic", None) is not None:
         return
     home = NotebookLoop(get_asyncio_loop())
-    magics = PgMagics(shell, home, Client.from_config())
+    magics = PgMagics(shell, home, Client.from_config(ask=PasswordPrompt(shell)))
     shell.register_magics(magics)
     shell.pgmagic = magics
     shell.input_transformers_cleanup.append(CellTransformer(shell, home.loop))

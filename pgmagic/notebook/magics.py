@@ -25,6 +25,7 @@ from pgmagic.database.settings import DatabaseSettings
 from pgmagic.errors import CellError, FanOutError
 from pgmagic.language.line import Cell, read_cell, read_line, read_words
 from pgmagic.language.options import OPTIONS, Options
+from pgmagic.notebook.asking import leave_alone
 from pgmagic.notebook.background import Background
 from pgmagic.notebook.caption import caption
 from pgmagic.notebook.display import SandboxProgress, notices, show_text
@@ -226,6 +227,7 @@ class PgMagics(Magics):
         plan = self.client.plan(cell, names)
 
         async def work() -> Any:
+            leave_alone()
             try:
                 return (await self.client.run(plan)).value
             except FanOutError as error:
