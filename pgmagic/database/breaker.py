@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 import pybreaker
 
-from pgmagic.database.translation import Verdict, verdict, why
+from pgmagic.database.fault import Verdict, verdict, why
 from pgmagic.errors import CircuitOpen
 
 __all__ = ["Admission", "Breaker", "BreakerState"]

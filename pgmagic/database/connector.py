@@ -14,10 +14,10 @@ import asyncpg
 from pgmagic.database import connecting
 from pgmagic.database.connection import Connection
 from pgmagic.database.endpoint import Endpoint
+from pgmagic.database.fault import Fault, fault_of, why
 from pgmagic.database.passwords import PasswordWanted, Prompts, no_password
 from pgmagic.database.resolver import resolve
 from pgmagic.database.settings import DatabaseSettings
-from pgmagic.database.translation import Fault, fault_of, why
 from pgmagic.errors import SettingsError
 
 __all__ = ["Connect", "Connector"]

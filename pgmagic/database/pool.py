@@ -11,6 +11,7 @@ from pgmagic.database.breaker import Breaker
 from pgmagic.database.connection import Connection
 from pgmagic.database.connections import Connections, Taken
 from pgmagic.database.connector import Connect, Connector
+from pgmagic.database.fault import Fault, Verdict, fault_of, verdict
 from pgmagic.database.lease import STOPPED, Lease
 from pgmagic.database.passwords import PasswordWanted, Prompts
 from pgmagic.database.quiet import keep_quiet
@@ -19,7 +20,7 @@ from pgmagic.database.session import Sessions
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.database.slots import Slots
 from pgmagic.database.statistics import DatabaseStatistics, Recorder, Sample, percentile
-from pgmagic.database.translation import Fault, Verdict, fault_of, not_connected, verdict
+from pgmagic.database.translation import not_connected
 from pgmagic.errors import (
     CellError,
     CircuitOpen,

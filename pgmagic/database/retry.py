@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-from pgmagic.database.translation import Fault, fault_of
+from pgmagic.database.fault import Fault, fault_of
 from pgmagic.errors import ConnectFailed, ConnectionLost, QueryError
 
 __all__ = ["ATTEMPTS", "may_retry", "pause"]

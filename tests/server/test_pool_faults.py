@@ -7,8 +7,9 @@ import time
 import asyncpg
 import pytest
 
+from pgmagic.database.fault import Verdict
 from pgmagic.database.pool import DatabasePool
-from pgmagic.database.translation import Verdict, translated
+from pgmagic.database.translation import translated
 from pgmagic.errors import CircuitOpen, ConnectFailed, ConnectionLost, QueryTimeout, SettingsError
 from pgmagic.sandbox.server import Server
 from tests.pools import (

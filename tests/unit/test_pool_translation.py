@@ -8,14 +8,8 @@ import traceback
 import asyncpg
 import pytest
 
-from pgmagic.database.translation import (
-    Fault,
-    Verdict,
-    fault_of,
-    not_connected,
-    translated,
-    verdict,
-)
+from pgmagic.database.fault import Fault, Verdict, fault_of, verdict
+from pgmagic.database.translation import not_connected, translated
 from pgmagic.errors import (
     CellError,
     ConnectionLost,
