@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 from jupyter_client import KernelManager
@@ -86,7 +86,7 @@ class Kernel:
 
     manager: KernelManager
     client: BlockingKernelClient
-    log: Path
+    log: TextIO
     order: list[str] = field(default_factory=list)
     _replies: dict[str, dict[str, Any]] = field(default_factory=dict)
     _messages: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -189,7 +189,7 @@ class Kernel:
             try:
                 message = self.client.get_shell_msg(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                pytest.fail("the kernel gave no reply:\n" + self.log.read_text()[-3000:])
+                pytest.fail("the kernel gave no reply:\n" + Path(self.log.name).read_text()[-3000:])
             answered = message["parent_header"].get("msg_id", "")
             self.order.append(answered)
             self._replies[answered] = message
@@ -206,7 +206,7 @@ class Kernel:
 
     def complaints(self) -> list[str]:
         """Give what the kernel's process wrote to its own standard error."""
-        lines = self.log.read_text().splitlines()
+        lines = Path(self.log.name).read_text().splitlines()
         return [line for line in lines if line.strip() and EXPECTED_COMPLAINT not in line]
 
     def state(self) -> Any:
@@ -219,10 +219,16 @@ class Kernel:
         while not _is_settled(state := self.state()):
             assert time.monotonic() < deadline, f"pools or tasks are left in use: {state}"
 
+    def restart(self) -> None:
+        """Restart the kernel as the button does; its process ends, another one begins."""
+        self.manager.restart_kernel()
+        self.client.wait_for_ready(timeout=PATIENCE)
+
     def shutdown(self, *, now: bool = False) -> None:
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=now)
         self.manager.cleanup_resources()
+        self.log.close()
 
     def _count(self, kind: str) -> int:
         messages = (message for messages in self._messages.values() for message in messages)
@@ -238,7 +244,7 @@ class Kernel:
         try:
             message = self.client.get_iopub_msg(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
-            pytest.fail("the kernel fell silent:\n" + self.log.read_text()[-3000:])
+            pytest.fail("the kernel fell silent:\n" + Path(self.log.name).read_text()[-3000:])
         parent = message["parent_header"].get("msg_id", "")
         self._messages.setdefault(parent, []).append(message)
 
@@ -250,17 +256,17 @@ def start_kernel(folder: Path, environment: dict[str, str], *arguments: str) -> 
     # The one that belongs to this Python, whatever else is registered on the machine.
     manager.kernel_spec.argv[0] = sys.executable
     own = {"IPYTHONDIR": str(folder / "ipython"), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    with log.open("w") as stderr:
-        manager.start_kernel(
-            cwd=str(folder),
-            env=os.environ | own | environment,
-            extra_arguments=list(arguments),
-            stderr=stderr,
-        )
+    stderr = log.open("a")  # stays open: a restarted kernel writes to it as well
+    manager.start_kernel(
+        cwd=str(folder),
+        env=os.environ | own | environment,
+        extra_arguments=list(arguments),
+        stderr=stderr,
+    )
     client = manager.client()
     client.start_channels()
     client.wait_for_ready(timeout=PATIENCE)
-    return Kernel(manager, client, log)
+    return Kernel(manager, client, stderr)
 
 
 def configure(folder: Path, **databases: TestDatabase) -> dict[str, str]:

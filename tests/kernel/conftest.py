@@ -1,6 +1,6 @@
 """Kernels with databases `a` and `b` of their own, on two servers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -91,9 +91,11 @@ def start_own(
     """
     with ExitStack() as stack:
 
-        def start(*arguments: str, **others: TestDatabase) -> Kernel:
-            environment = configure(tmp_path, a=databases[0], b=databases[1], **others)
-            kernel = start_kernel(tmp_path, environment, *arguments)
+        def start(
+            *arguments: str, environment: Mapping[str, str] | None = None, **others: TestDatabase
+        ) -> Kernel:
+            dsns = configure(tmp_path, a=databases[0], b=databases[1], **others)
+            kernel = start_kernel(tmp_path, dsns | dict(environment or {}), *arguments)
             stack.callback(lambda: kernel.shutdown(now=not kernel.manager.is_alive()))
             return kernel
 
