@@ -20,7 +20,7 @@ from pgmagic.columns.copybinary import (
     arrow_type,
     batch_of,
 )
-from pgmagic.columns.types import WIDTHS, Layout
+from pgmagic.columns.pgtypes import WIDTHS, Layout
 
 # What `_rows` found when it stopped.
 cdef enum:

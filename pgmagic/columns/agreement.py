@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pgmagic.columns import types as t
-from pgmagic.columns.types import BUILTIN, array_of
+from pgmagic.columns import pgtypes as t
+from pgmagic.columns.pgtypes import BUILTIN, array_of
 from pgmagic.errors import CellError
 from pgmagic.outcome import Column, PgType
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pgmagic.columns.types import BUILTIN
+from pgmagic.columns.pgtypes import BUILTIN
 from pgmagic.outcome import Column, PgType
 
 if TYPE_CHECKING:

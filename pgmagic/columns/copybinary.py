@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from pgmagic.columns.types import WIDTHS, Layout
+from pgmagic.columns.pgtypes import WIDTHS, Layout
 
 __all__ = ["BATCH_ROWS", "HEADER", "TRAILER", "DecodeError", "PythonDecoder", "arrow_type"]
 

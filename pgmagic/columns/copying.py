@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pgmagic.columns.types import Cast, cast_of
+from pgmagic.columns.pgtypes import Cast, cast_of
 from pgmagic.outcome import Column
 
 if TYPE_CHECKING:

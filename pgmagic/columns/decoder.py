@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pgmagic.columns.copybinary import PythonDecoder
 from pgmagic.columns.numeric import to_double
-from pgmagic.columns.types import Layout
+from pgmagic.columns.pgtypes import Layout
 
 __all__ = ["Decoder", "accelerated", "doubles", "new_decoder"]
 

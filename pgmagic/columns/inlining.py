@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pgmagic.columns.pgtypes import BUILTIN
 from pgmagic.language.scanner import TokenKind, tokens
+from pgmagic.outcome import PgType
 
 if TYPE_CHECKING:
     import asyncpg
@@ -49,15 +51,24 @@ async def inline(
 
 
 async def _names(connection: "asyncpg.Connection[Any]", oids: Sequence[int]) -> list[str]:
-    """Give the quoted names of types, by which no type modifier is meant."""
-    rows = await connection.fetch(
-        "SELECT t.oid, format('%I.%I', n.nspname, t.typname) AS name "
-        "FROM pg_catalog.pg_type t "
-        "JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE t.oid = ANY($1::oid[])",
-        sorted(set(oids)),
-    )
-    names = {row["oid"]: row["name"] for row in rows}
+    """Give the quoted names of types; in quotes, `bit` is not `bit(1)`."""
+    names = {oid: _builtin_name(BUILTIN[oid]) for oid in oids if oid in BUILTIN}
+    if others := sorted(set(oids) - names.keys()):
+        rows = await connection.fetch(
+            "SELECT t.oid, format('%I.%I', n.nspname, t.typname) AS name "
+            "FROM pg_catalog.pg_type t "
+            "JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace "
+            "WHERE t.oid = ANY($1::oid[])",
+            others,
+        )
+        names |= {row["oid"]: row["name"] for row in rows}
     return [names[oid] for oid in oids]
+
+
+def _builtin_name(type_: PgType) -> str:
+    if type_.kind == "array" and type_.element is not None:
+        return _builtin_name(type_.element) + "[]"
+    return f'pg_catalog."{type_.name}"'
 
 
 def _replace(sql: str, literals: Sequence[str], *, standard_strings: bool) -> Inlined:

@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pgmagic.columns import types as t
+from pgmagic.columns import pgtypes as t
 from pgmagic.columns.arrays import array_text, depth_of, nested, unpack
 from pgmagic.columns.copybinary import arrow_type, column_of
-from pgmagic.columns.numbers import numeric
+from pgmagic.columns.numerics import numeric
 from pgmagic.columns.options import FrameOptions
+from pgmagic.columns.pgtypes import layout_of, wire_type
 from pgmagic.columns.scalars import text_of
 from pgmagic.columns.text import DATE_INFINITIES, DAY, TIMESTAMP_INFINITIES
-from pgmagic.columns.types import layout_of, wire_type
 from pgmagic.outcome import PgType
 
 __all__ = ["Interpreted", "Piece", "interpret"]

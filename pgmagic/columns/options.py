@@ -16,7 +16,8 @@ class FrameOptions:
     `numeric`: "float" gives float64 and turns to decimals only where a float would lose a whole
     number; "exact" always gives decimals. `json`: parsed "objects", or the server's "text".
     `tz`: the time zone in which timestamptz is shown, UTC if None. `limit`: rows kept at most.
-    `max_result_bytes`: bytes taken from the wire at most, per statement and database.
+    `max_result_bytes`: bytes held at most, where no budget says so; a quarter of what is free if
+    None, no limit if 0.
     `as_`: what `to_frame` and `combine` return. Raises `CellError` for a zone that is none.
     """
 
@@ -40,7 +41,7 @@ class FrameOptions:
 
 @dataclass(slots=True)
 class Progress:
-    """Rows and bytes so far. The reader writes, a face may look at any time."""
+    """Rows and bytes that came so far, of all statements that share it."""
 
     rows: int = 0
     bytes: int = 0

@@ -3,27 +3,30 @@
 Both ways give the same bytes to the same decoder, so the same rows give the same table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 import pyarrow as pa
 
+from pgmagic.columns.budget import Budget
 from pgmagic.columns.copybinary import arrow_type
 from pgmagic.columns.copying import copy_statement, needs_cast, run_copy
 from pgmagic.columns.decoder import new_decoder
 from pgmagic.columns.inlining import Inlined, inline
 from pgmagic.columns.options import FrameOptions, Progress
+from pgmagic.columns.pgtypes import layout_of
 from pgmagic.columns.records import Records
-from pgmagic.columns.types import layout_of
-from pgmagic.errors import ResultTooLarge
 from pgmagic.outcome import Column
 
 if TYPE_CHECKING:
     from asyncpg.prepared_stmt import PreparedStatement
 
-__all__ = ["Reading", "read"]
+__all__ = ["Reading", "Sink", "read"]
+
+Sink: TypeAlias = Callable[[pa.RecordBatch], Awaitable[None]]
+"""Takes rows as they come, instead of their being held. The server waits for it."""
 
 # The words before the number of rows; what is not here is told as SELECT.
 TAGS = {verb: verb.upper() for verb in ("update", "delete", "merge", "fetch")} | {
@@ -36,11 +39,13 @@ class Reading:
     """The rows of one statement as they came, and PostgreSQL's command tag.
 
     `table` loses nothing, but is not yet what users see: `to_frame` and `combine` make that of
-    it, when they know all databases' rows. `notes` are for the caption.
+    it, when they know all databases' rows. It is empty where a sink took the `rows`. `notes` are
+    for the caption.
     """
 
     table: pa.Table
     tag: str
+    rows: int
     notes: tuple[str, ...] = ()
 
 
@@ -54,6 +59,8 @@ async def read(
     copyable: bool,
     options: FrameOptions,
     progress: Progress | None = None,
+    budget: Budget | None = None,
+    sink: Sink | None = None,
     wrappable: bool = False,
     verb: str = "",
     database: str = "the database",
@@ -63,11 +70,13 @@ async def read(
     `columns` are as `describe` gave them, `statement` is the prepared `sql`. `copyable`: COPY
     can carry it; `wrappable`: it may stand in a subquery; without that it is not limited on the
     server, and columns that need the server's help take the slower way. `verb` is for the tag.
+    `budget` counts what is held, that of other readers too. A `sink` is given the rows instead.
 
     Raises `ResultTooLarge`, when the statement has been stopped on the server, and asyncpg's
     errors, with a `position` that counts characters of `sql`.
     """
-    reader = _Reader(columns, options, progress or Progress(), database)
+    budget = budget or Budget(options.max_result_bytes)
+    reader = _Reader(columns, options, progress or Progress(), budget, sink, database)
     inlined = Inlined(sql=sql)
     prefix = 0
     try:
@@ -84,9 +93,13 @@ async def read(
             rows = Records(connection=connection, sql=inlined.sql, columns=columns)
             tag = await rows.run(verb, options.limit, reader.take)
     except asyncpg.PostgresError as error:
+        reader.drop()
         _relocate(error, prefix, inlined, len(sql))
         raise
-    return reader.reading(tag, verb)
+    except BaseException:
+        reader.drop()
+        raise
+    return await reader.reading(tag, verb)
 
 
 class _Reader:
@@ -97,46 +110,66 @@ class _Reader:
         columns: Sequence[Column],
         options: FrameOptions,
         progress: Progress,
+        budget: Budget,
+        sink: Sink | None,
         database: str,
     ) -> None:
         self._layouts = [layout_of(column.type) for column in columns]
         self._decoder = new_decoder(self._layouts, keep=options.limit)
-        self._options = options
+        self._limit = options.limit
         self._progress = progress
+        self._budget = budget
+        self._sink = sink
         self._database = database
-        self._bytes = 0
         self._batches: list[pa.RecordBatch] = []
+        self._held = 0  # bytes: of the batches, and from the wire since the last of them
+        self._since_batch = 0
 
     async def take(self, data: bytes) -> None:
         """Take the next piece of the COPY stream."""
-        self._bytes += len(data)
-        most = self._options.max_result_bytes
-        if most is not None and self._bytes > most:
-            raise ResultTooLarge(
-                f"the result of {self._database} was stopped after {self._decoder.rows:,} rows: "
-                f"more than {most:,} bytes had come",
-                database=self._database,
-                hint="write it to files with --to, take fewer rows with --limit, or let the "
-                "server aggregate",
-            )
+        before = self._decoder.rows
         self._decoder.feed(data)
-        self._batches += self._decoder.batches()
         self._progress.bytes += len(data)
-        self._progress.rows = self._decoder.rows
+        self._progress.rows += self._decoder.rows - before
+        if self._limit is None or self._decoder.rows <= self._limit:  # else they are read over
+            self._since_batch += len(data)
+            self._hold(len(data))
+        await self._pass_on()
 
-    def reading(self, tag: str, verb: str) -> Reading:
+    async def reading(self, tag: str, verb: str) -> Reading:
         """Close the stream and give what was read."""
         self._decoder.close()
-        self._batches += self._decoder.batches()
-        rows, limit = self._decoder.rows, self._options.limit
-        self._progress.rows = rows
+        await self._pass_on()
+        rows, limit = self._decoder.rows, self._limit
         notes = [] if limit is None or rows <= limit else [f"first {limit:,} rows"]
         count = rows if limit is None else min(rows, limit)
         return Reading(
             table=_table(self._batches, self._layouts),
             tag=tag or f"{TAGS.get(verb, 'SELECT')} {count}",
+            rows=count,
             notes=tuple(notes),
         )
+
+    def drop(self) -> None:
+        """Forget all rows: an error that is kept keeps the frames it came through."""
+        self._batches.clear()
+        self._hold(-self._held)
+
+    async def _pass_on(self) -> None:
+        """Give complete batches to the sink, or keep them."""
+        for batch in self._decoder.batches():
+            self._hold(-self._since_batch)  # Arrow may take less than the wire, or more
+            self._since_batch = 0
+            if self._sink is not None:
+                await self._sink(batch)
+                continue
+            self._batches.append(batch)
+            self._hold(batch.nbytes)
+
+    def _hold(self, size: int) -> None:
+        self._held += size
+        if not self._budget.add(size):
+            raise self._budget.exceeded(self._database, self._decoder.rows)
 
 
 def _table(batches: Sequence[pa.RecordBatch], layouts: Sequence[Any]) -> pa.Table:

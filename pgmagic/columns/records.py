@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
-from pgmagic.columns import types as t
+from pgmagic.columns import pgtypes as t
 from pgmagic.columns.arrays import pack_texts, parse
 from pgmagic.columns.copybinary import HEADER, TRAILER
-from pgmagic.columns.types import Cast, cast_of
+from pgmagic.columns.pgtypes import Cast, cast_of
 from pgmagic.outcome import Column
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pgmagic.columns import types as t
+from pgmagic.columns import pgtypes as t
 from pgmagic.columns.copybinary import DecodeError
 from pgmagic.columns.numeric import to_decimal
 from pgmagic.columns.text import date_text, interval_text, time_text, timestamp_text

@@ -11,11 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pgmagic.columns import types as t
+from pgmagic.columns import pgtypes as t
 from pgmagic.columns.interpret import MONTH_DAY_NANO
 from pgmagic.columns.options import FrameOptions
+from pgmagic.columns.pgtypes import wire_type
 from pgmagic.columns.text import DAY, interval_text
-from pgmagic.columns.types import wire_type
 from pgmagic.outcome import PgType
 
 __all__ = ["for_polars", "to_series"]

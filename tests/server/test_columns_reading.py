@@ -192,11 +192,25 @@ LITERALS = [
 
 
 async def test_a_value_survives_its_literal(connection):
-    for type_, value in LITERALS:
-        await connection.execute(f"drop table if exists kept; create table kept (v {type_})")
-        await connection.execute("insert into kept values ($1)", value)
-        made, _ = await frame(connection, f"select v = $1::{type_} as same from kept", value)
+    for number, (type_, value) in enumerate(LITERALS):
+        kept = f"kept_{number}"
+        await connection.execute(f"create table {kept} (v {type_})")
+        await connection.execute(f"insert into {kept} values ($1)", value)
+        made, _ = await frame(connection, f"select v = $1::{type_} as same from {kept}", value)
         assert made["same"].tolist() == [True], type_
+
+
+async def test_a_value_of_a_type_of_the_users_own(connection):
+    await connection.execute(
+        "create type \"Odd size\" as enum ('small', 'it''s'); create domain few as int[]"
+    )
+    made, _ = await frame(
+        connection,
+        'select $1::"Odd size" as s, $2::few as f, array[$1, null] as a',
+        "it's",
+        [1, 2],
+    )
+    assert made.iloc[0].tolist() == ["it's", [1, 2], ["it's", None]]
 
 
 @pytest.mark.parametrize("standard", ["on", "off"])
@@ -323,10 +337,20 @@ async def test_a_new_label_of_an_enum_is_not_lost(connection):
 
 
 async def test_known_types_need_no_query(connection):
-    await connection.execute("create type size as enum ('small')")
-    statement = await connection.prepare("select 'small'::size as s, array[1], '{}'::jsonb")
+    await connection.execute("create type pair as (a int)")
+    statement = await connection.prepare("select row(1)::pair as p, array[1], '{}'::jsonb")
     known = {}
     first = await describe(connection, statement.get_attributes(), known)
     assert len(known) == 1
     nobody_to_ask = None
     assert await describe(nobody_to_ask, statement.get_attributes(), known) == first
+
+
+async def test_an_enums_labels_are_asked_for_anew(connection):
+    await connection.execute("create type size as enum ('small')")
+    known = {}
+    for labels in (("small",), ("small", "large")):
+        statement = await connection.prepare("select null::size, null::size[]")
+        scalar, array = await describe(connection, statement.get_attributes(), known)
+        assert scalar.type.labels == array.type.element.labels == labels
+        await connection.execute("alter type size add value if not exists 'large'")

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from pgmagic.columns import FrameOptions, Reading, describe, read, to_frame
+from pgmagic.columns.pgtypes import BUILTIN
 from pgmagic.columns.scalars import text_of
 from pgmagic.columns.text import date_text, interval_text, timestamp_text
-from pgmagic.columns.types import BUILTIN
 from pgmagic.errors import CellError
 from tests.servers import TestDatabase
 

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 
 from pgmagic.columns import ColumnsDiffer, FrameOptions, agree, combine
-from pgmagic.columns import types as t
+from pgmagic.columns import pgtypes as t
 from pgmagic.columns.copybinary import column_of
 from pgmagic.columns.names import unique_names
-from pgmagic.columns.types import BUILTIN, array_of, layout_of
+from pgmagic.columns.pgtypes import BUILTIN, array_of, layout_of
 from pgmagic.outcome import Column, PgType
 
 

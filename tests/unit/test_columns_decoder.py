@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pgmagic.columns import DecodeError, accelerated
 from pgmagic.columns.copybinary import BATCH_ROWS, HEADER, TRAILER, PythonDecoder
 from pgmagic.columns.numeric import to_decimal, to_double
-from pgmagic.columns.types import WIDTHS, Layout
+from pgmagic.columns.pgtypes import WIDTHS, Layout
 
 decoders = [PythonDecoder]
 if accelerated:

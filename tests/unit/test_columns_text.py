@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgmagic.columns import DecodeError
-from pgmagic.columns import types as t
+from pgmagic.columns import pgtypes as t
 from pgmagic.columns.arrays import array_text, pack_texts, parse, unpack
 from pgmagic.columns.copying import copy_statement
 from pgmagic.columns.inlining import _replace
+from pgmagic.columns.pgtypes import BUILTIN
 from pgmagic.columns.scalars import text_of
 from pgmagic.columns.text import date_text, interval_text, time_text, timestamp_text
-from pgmagic.columns.types import BUILTIN
 from pgmagic.outcome import Column
 
 MICROSECOND = dt.timedelta(microseconds=1)

@@ -7,7 +7,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pgmagic.columns import types as t
+from pgmagic.columns import pgtypes as t
 from pgmagic.columns.decoder import doubles
 from pgmagic.columns.numeric import EXACT, to_decimal
 from pgmagic.columns.scalars import text_of
