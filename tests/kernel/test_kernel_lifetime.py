@@ -3,10 +3,12 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.kernels import Activity, Kernel
+from tests.servers import TestDatabase
 
 MEANWHILE = {
     "idle": "",
@@ -42,6 +44,32 @@ def test_shutting_down_leaves_nothing(
     assert time.monotonic() - began < 5.0
     activity.until_gone()
     assert our_complaints(own_kernel) == []
+
+
+def test_shutting_down_stops_a_query_on_a_host_with_a_name(
+    bare_kernel: Kernel, databases: tuple[TestDatabase, TestDatabase], activity: Activity
+) -> None:
+    dsn = databases[0].tcp_dsn.replace("127.0.0.1", "localhost")
+    bare_kernel.run(f"import os; os.environ['TEST_DSN_A'] = {dsn!r}").ok()
+    bare_kernel.run("%load_ext pgmagic").ok()
+    bare_kernel.run("late = %pg --background a select pg_sleep(60)").ok()
+    activity.until(1)
+    bare_kernel.shutdown()
+    # At exit Python looks no name up any more. This is before the server misses its client.
+    activity.until_gone(within=1.0)
+    assert our_complaints(bare_kernel) == []
+
+
+def test_shutting_down_gives_the_sandbox_up(bare_kernel: Kernel, tmp_path: Path) -> None:
+    bare_kernel.run("%load_ext pgmagic").ok()
+    bare_kernel.run(
+        "class Sandbox:\n"
+        "    def stop(self): open('stopped', 'w').close()\n"
+        "get_ipython().pgmagic._sandbox = Sandbox()"
+    ).ok()
+    bare_kernel.shutdown()
+    assert (tmp_path / "stopped").exists()
+    assert bare_kernel.complaints() == []
 
 
 def test_restarting_leaves_nothing_and_begins_anew(own_kernel: Kernel, activity: Activity) -> None:
