@@ -18,14 +18,15 @@ def cautions(
 ) -> Iterator[str]:
     """Give one line for each thing in a statement that hardly does what its author expects."""
     cell = statement.cell
+    arguments = dict(zip(statement.parameters, statement.arguments, strict=True))
     significant = [token for token in tokens if token.kind not in INSIGNIFICANT]
     previous = ["", "", ""]  # words, the nearest last
     for kind, start, stop in significant:
         text = cell[start:stop]
         if kind in {TokenKind.STRING, TokenKind.DOLLAR} and "{" in text:
             yield from _unbound(cell, kind, start, stop, namespace)
-        elif kind is TokenKind.PLACEHOLDER:
-            yield from _misplaced(statement, text, start, previous)
+        elif kind is TokenKind.PLACEHOLDER and text[1:-1] in arguments:
+            yield from _misplaced(cell, start, text, arguments[text[1:-1]], previous)
         elif kind is TokenKind.WORD and not text.isascii():
             yield from _invisible(cell, start, stop)
         previous = [*previous[1:], text.lower()]
@@ -48,17 +49,13 @@ def _unbound(
 
 
 def _misplaced(
-    statement: Statement, placeholder: str, start: int, previous: Sequence[str]
+    cell: str, start: int, placeholder: str, argument: object, previous: Sequence[str]
 ) -> Iterator[str]:
-    cell, path = statement.cell, placeholder[1:-1]
-    if path not in statement.parameters:
-        return
     if previous[-1] == "by" and previous[-2] in {"order", "group"}:
         yield (
             f"{_line(cell, start)}: {previous[-2].upper()} BY {placeholder} takes the value, one "
-            f"constant for all rows; {{{path}:i}} names a column"
+            f"constant for all rows; {placeholder[:-1]}:i}} names a column"
         )
-    argument = statement.arguments[statement.parameters.index(path)]
     if previous[-1] == "(" and previous[-2] == "in" and isinstance(argument, list | tuple):
         operator = "<> all" if previous[-3] == "not" else "= any"
         yield (

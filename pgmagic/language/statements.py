@@ -7,6 +7,7 @@ BEGIN ATOMIC … END body of a function.
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from pgmagic.errors import CellError
 from pgmagic.language import backslash
@@ -19,6 +20,7 @@ from pgmagic.language.statement import Statement
 __all__ = ["Reading", "read", "read_each", "split"]
 
 NOT_SENDABLE = re.compile(r"[\x00\ud800-\udfff]")
+WARNINGS_MAX = 20  # or about so many: nobody reads more
 ROUTINES = frozenset({"function", "procedure"})
 
 
@@ -65,7 +67,9 @@ def read(
     for piece in _pieces(cell, lambda: standard_strings):
         statement = _statement(cell, piece, namespace)
         statements.append(statement)
-        warnings |= dict.fromkeys(cautions(statement, piece.tokens, namespace))
+        if len(warnings) < WARNINGS_MAX:
+            found = islice(cautions(statement, piece.tokens, namespace), WARNINGS_MAX)
+            warnings |= dict.fromkeys(found)
         if statement.kind.string_syntax and piece.following < len(cell):
             return Reading(
                 statements=tuple(statements), warnings=tuple(warnings), rest=piece.following

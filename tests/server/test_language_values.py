@@ -380,7 +380,8 @@ async def test_literals_stand_where_no_parameter_may(connection: asyncpg.Connect
     values = {"days": "3 days", "text": "it's \\ {x}", "n": -5, "xs": [1, None], "t": 'od"d'}
     (interval,) = read("select interval {days:l} = '3 days', 1 -{n:l}", values).statements
     assert tuple(await connection.fetchrow(interval.sql)) == (True, 6)
-    cell = "create temp table {t:i} (a int default {n:l}, b int[] default {xs:l}, c text default {text:l})"
+    cell = """create temp table {t:i}
+        (a int default {n:l}, b int[] default {xs:l}, c text default {text:l})"""
     (create,) = read(cell, values).statements
     await connection.execute(create.sql)
     (insert,) = read("insert into {t:i} default values returning *", values).statements

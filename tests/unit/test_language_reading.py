@@ -432,3 +432,18 @@ def test_tokens_end_to_end_are_the_text(text: str, standard: bool) -> None:
     found = list(tokens(text, standard_strings=standard))
     assert "".join(text[token.start : token.stop] for token in found) == text
     assert all(token.start < token.stop for token in found)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "select '" + "{x}" * 100_000 + "'",
+        "\n".join(["select '{x}'"] * 20_000),
+        "select " + ",".join(f"{{ids[{n}]}}" for n in range(10_000)),
+        "with " + "a as (delete from t " * 10_000,
+    ],
+    ids=["one string", "many strings", "many values", "deep"],
+)
+@pytest.mark.timeout(20)  # a fraction of a second; minutes, were it quadratic
+def test_time_is_linear(cell: str) -> None:
+    assert len(read(cell, {"x": "a", "ids": range(10_000)}).warnings) < 100
