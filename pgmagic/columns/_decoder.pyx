@@ -6,8 +6,11 @@ Rows are read from the stream straight into buffers that Arrow then owns. It mus
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memmove, memset
+
+from cpython.object cimport PyObject
 
 import pyarrow as pa
 
@@ -21,6 +24,9 @@ from pgmagic.columns.copybinary import (
     batch_of,
 )
 from pgmagic.columns.pgtypes import WIDTHS, Layout
+
+cdef extern from "Python.h":
+    double PyOS_string_to_double(const char* text, char** end, PyObject* overflow) except? -1.0
 
 # What `_rows` found when it stopped.
 cdef enum:
@@ -431,6 +437,7 @@ cdef double[23] POWERS = [
 
 cdef enum:
     FAST_GROUPS = 5      # digits to the base 10,000 that fit into 64 bits, the first below 1000
+    TEXT_GROUPS = 64     # digits to the base 10,000 that are read as text
     NUMERIC_HEADER = 8
 
 cdef uint64_t EXACT = 1ULL << 53
@@ -471,6 +478,37 @@ cdef int _fast(const uint8_t* p, int64_t size, double* result) noexcept nogil:
     return GOT
 
 
+cdef int _parsed(const uint8_t* p, int64_t size, double* result) except -1:
+    """Read a numeric of more digits, such as an average, through its text."""
+    cdef char text[4 * TEXT_GROUPS + 16]
+    cdef int groups, weight, exponent, i, length = 0
+    cdef uint16_t sign, digit
+    if size < NUMERIC_HEADER:
+        return SLOW
+    groups, weight, sign = big16(p), <short>big16(p + 2), big16(p + 4)
+    if not 0 < groups <= TEXT_GROUPS or size != NUMERIC_HEADER + 2 * groups or sign & 0xBFFF:
+        return SLOW
+    exponent = 4 * (weight + 1 - groups)
+    digit = big16(p + size - 2)
+    if exponent >= 0 or digit == 0:
+        return SLOW  # a whole number, or one that PostgreSQL would not write so
+    if sign:
+        text[length] = c"-"
+        length += 1
+    for i in range(groups):
+        digit = big16(p + NUMERIC_HEADER + 2 * i)
+        if digit > 9999:
+            return SLOW
+        text[length] = c"0" + digit // 1000
+        text[length + 1] = c"0" + digit // 100 % 10
+        text[length + 2] = c"0" + digit // 10 % 10
+        text[length + 3] = c"0" + digit % 10
+        length += 4
+    snprintf(text + length, 12, "e%d", exponent)
+    result[0] = PyOS_string_to_double(text, NULL, NULL)
+    return GOT if result[0] != 0 else SLOW
+
+
 def doubles(values, slow):
     """Read an array of numerics as doubles; None where one of them would lose what matters.
 
@@ -504,10 +542,13 @@ def doubles(values, slow):
                 row += 1
         if row == rows:
             break
-        double = None if found == INEXACT else slow(data[offsets[row] : offsets[row + 1]])
-        if double is None:
-            return None
-        out[row] = double
+        if found == SLOW:
+            found = _parsed(data + offsets[row], offsets[row + 1] - offsets[row], out + row)
+        if found != GOT:
+            double = None if found == INEXACT else slow(data[offsets[row] : offsets[row + 1]])
+            if double is None:
+                return None
+            out[row] = double
         row += 1
     buffers = [valid if values.null_count else None, pa.py_buffer(memory)]
     return pa.Array.from_buffers(pa.float64(), rows, buffers)

@@ -33,26 +33,19 @@ def to_decimal(value: bytes) -> Decimal:
     digits = struct.unpack_from(f">{count}H", value, _header.size)
     if any(digit > 9999 for digit in digits):
         raise DecodeError("a numeric with a digit beyond 9999")
+    minus = "-" if sign == NEGATIVE else ""
+    text = "".join([f"{digit:04d}" for digit in digits]) or "0"
     # The weight counts groups of four digits before the point, less one.
-    text = "".join(f"{digit:04d}" for digit in digits) or "0"
-    decimal = Decimal((int(sign == NEGATIVE), tuple(map(int, text)), 4 * (weight + 1 - count)))
-    if not count:
-        decimal = Decimal((0, (0,), 0))
-    return _with_scale(decimal, scale)
-
-
-def _with_scale(decimal: Decimal, scale: int) -> Decimal:
-    """Show exactly `scale` decimal places: the wire drops zeros at the end."""
-    sign, digits, exponent = decimal.as_tuple()
-    assert isinstance(exponent, int)
-    shift = exponent + scale
-    if shift >= 0:
-        digits = (*digits, *(0,) * shift)
-    elif any(digits[shift:]):
-        return decimal  # more digits than it means to show; lose none of them
-    else:
-        digits = digits[:shift] or (0,)
-    return Decimal((sign, digits, -scale))
+    exponent = 4 * (weight + 1 - count) if count else 0
+    # The wire drops groups of zeros at the end; what is shown has `scale` decimal places.
+    missing = exponent + scale
+    if missing >= 0:
+        text += "0" * missing
+    elif text.endswith("0" * -missing):
+        text = text[:missing] or "0"
+    else:  # more digits than it means to show; lose none of them
+        return Decimal(f"{minus}{text}E{exponent}")
+    return Decimal(f"{minus}{text}E{-scale}")
 
 
 def to_double(value: bytes) -> float | None:

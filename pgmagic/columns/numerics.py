@@ -76,10 +76,10 @@ def _decimal_type(values: Iterable[Decimal | None]) -> pa.DataType | None:
             continue
         if not value.is_finite():
             return None
-        _, digits, exponent = value.as_tuple()
+        exponent = value.as_tuple().exponent
         assert isinstance(exponent, int)
         places = max(places, -exponent)
-        whole = max(whole, len(digits) + exponent)
+        whole = max(whole, value.adjusted() + 1)
     if whole + places <= MAX_DIGITS_128:
         return pa.decimal128(MAX_DIGITS_128, places)
     return pa.decimal256(MAX_DIGITS_256, places) if whole + places <= MAX_DIGITS_256 else None

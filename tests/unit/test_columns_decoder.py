@@ -251,6 +251,16 @@ def test_the_compiled_numerics_are_the_same(wires):
 
 
 @compiled
+def test_the_compiled_numerics_are_the_same_at_the_edges():
+    texts = ["3.3333333333333333", "-0.1428571428571428571428571428", "1e-320", "1e-400"]
+    texts += ["9007199254740992.5", "9007199254740993.5", f"1.{'0' * 150}1", f"0.{'9' * 250}"]
+    texts += ["9007199254740992", "9007199254740993", "99999999999999999999.5", "1e19", "1e15"]
+    for wire in map(numeric, map(Decimal, texts)):
+        found = doubles(pa.array([wire], pa.large_binary()), to_double)
+        assert (None if found is None else found[0].as_py()) == to_double(wire)
+
+
+@compiled
 @given(st.binary(max_size=24))
 def test_the_compiled_numerics_refuse_the_same(wire):
     def read(one) -> object:
