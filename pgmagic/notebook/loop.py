@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Generator, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -85,6 +85,7 @@ class NotebookLoop:
         """
         if self.loop.is_closed() or self.loop.is_running():
             return
+        self.loop.set_default_executor(_InPlace())
         task = self.loop.create_task(work())
         task.add_done_callback(lambda _: self.loop.stop())
         for _ in range(PASSES):
@@ -185,3 +186,18 @@ class _Waiting(Generic[T]):
         if self._interrupted and self._task.cancelled():
             raise _Interrupted("cancelled on the server")
         return self._task.result()
+
+
+class _InPlace(ThreadPoolExecutor):
+    """Does everything at once where it is asked to: at exit Python lets no thread start.
+
+    Without it the loop could not even look the name of a server up, to cancel what runs there.
+    """
+
+    def submit(self, work: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        future: Future[T] = Future()
+        try:
+            future.set_result(work(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+        return future

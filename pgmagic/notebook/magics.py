@@ -178,7 +178,7 @@ class PgMagics(Magics):
         await self.home.cancel_tasks(2.0)
         await self.client.close()
         if self._sandbox is not None:
-            self._sandbox.stop()  # not in a thread: Python starts none any more when it exits
+            await asyncio.to_thread(self._sandbox.stop)
             self._sandbox = None
 
     def _defaults(self) -> Options:
