@@ -147,7 +147,11 @@ class _Head:
             given = {word[0] for word, _ in self.words if not word.start() < cursor <= word.end()}
             return _beginning(
                 fragment,
-                ((name, o.help) for name, o in self.options.items() if name not in given),
+                
+                    (name, f"option · {o.help}")
+                    for name, o in self.options.items()
+                    if name not in given
+                ,
             )
         return _beginning(fragment, self._targets())
 

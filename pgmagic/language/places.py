@@ -43,13 +43,13 @@ class Place:
 RELATIONS = frozenset({"from", "join", "into", "update", "table", "truncate", "references", "only"})
 EXPRESSIONS = frozenset(
     "select distinct all where and or not on having by returning when then else case between in "
-    "like ilike similar is limit offset values any some array filter over check default with "
+    "like ilike similar limit offset values any some array filter over check default with "
     "lateral partition using interval escape symmetric call execute".split()
 )
 # Words after which another keyword has to come.
 HALF = frozenset(
     "left right full inner cross outer natural order group insert delete create alter drop nulls "
-    "partition union intersect except do on_conflict conflict matched materialized".split()
+    "partition is union intersect except do on_conflict conflict matched materialized".split()
 )
 COLUMN_COMMANDS = frozenset({"column", "constraint"})
 OPENERS = CLAUSES | {"select", "by", "set", "values", "returning", "and", "or"}
@@ -81,9 +81,9 @@ def _qualifier(items: Sequence[Item], cursor: int) -> tuple[tuple[str, ...], int
     parts: list[str] = []
     at = cursor
     while _key(items, at - 1) == "." and at >= 2 and (name := items[at - 2].name) is not None:
-        parts.insert(0, name)
+        parts.append(name)
         at -= 2
-    return tuple(parts), at
+    return tuple(reversed(parts)), at
 
 
 def _fits(levels: Sequence[Level], at: int) -> Fits:
@@ -97,7 +97,7 @@ def _fits(levels: Sequence[Level], at: int) -> Fits:
     if key == ":" and before == ":":
         return Fits.TYPE
     if key == "as":
-        return Fits.TYPE if _is_cast(levels) else Fits.NOTHING
+        return Fits.TYPE if _is_cast(levels, at) else Fits.NOTHING
     if key == "set":
         changes = {"update", "insert", "merge"} & {item.key for item in items[:at]}
         return Fits.COLUMN if changes else Fits.NOTHING
@@ -214,11 +214,9 @@ def _after_on(items: Sequence[Item], at: int) -> Fits:
     return Fits.EXPRESSION
 
 
-def _is_cast(levels: Sequence[Level]) -> bool:
-    if len(levels) < 2:
-        return False
-    around = levels[-2]
-    return _key(around.items, around.cursor - 1) in {"cast", "try_cast"}
+def _is_cast(levels: Sequence[Level], at: int) -> bool:
+    items, opening = _opening(levels, at)
+    return _key(items, opening - 1) == "cast"
 
 
 def _clause(items: Sequence[Item], at: int) -> str:

@@ -1,6 +1,7 @@
 """Which tables, and which of their columns, can be named where the cursor stands."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from pgmagic.language.inventory import Attribute, Inventory, Relation
@@ -197,9 +198,11 @@ def _withs(
 def _sources(items: Sequence[Item], withs: Mapping[str, Source]) -> Iterator[Source]:
     """Give every table that the clauses of one query, or one command, name."""
     items = [item for item in items if item.key != CURSOR]
-    index = 0
+    index, seen, earlier = 0, 0, set[str]()
     while index < len(items):
-        if not _introduces(items, index):
+        earlier.update(item.key for item in items[seen:index])
+        seen = index
+        if not _introduces(items, index, earlier):
             index += 1
             continue
         several = items[index].key in {"from", "using", "truncate"}
@@ -215,10 +218,9 @@ def _sources(items: Sequence[Item], withs: Mapping[str, Source]) -> Iterator[Sou
             index += 1
 
 
-def _introduces(items: Sequence[Item], index: int) -> bool:
-    """Whether a table follows."""
+def _introduces(items: Sequence[Item], index: int, earlier: AbstractSet[str]) -> bool:
+    """Whether a table follows; `earlier` are the keys before the index."""
     key, before = items[index].key, _key(items, index - 1)
-    earlier = {item.key for item in items[:index]}
     match key:
         case "from":
             return before != "distinct" and bool({"select", "delete", "update", "("} & earlier)

@@ -4,6 +4,7 @@ This is for completion: unfinished SQL is the rule, so nothing is ever wrong her
 """
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ __all__ = ["CURSOR", "QUERY_STARTS", "VALUE", "Item", "Level", "Marked", "mark"]
 
 CURSOR = "\0"
 VALUE = "?"
-LONGEST = 200_000  # characters of a cell that is read for a completion
+LONGEST = 50_000  # characters of a cell that is read for a completion
 QUERY_STARTS = frozenset({"select", "with", "values", "table", "insert", "update", "delete"})
 INSIDE = frozenset({TokenKind.STRING, TokenKind.DOLLAR, TokenKind.COMMENT, TokenKind.SPACE})
 REST_OF_WORD = re.compile(r"[\w$]*")
@@ -142,16 +143,19 @@ def _levels(flat: Iterable[Item]) -> tuple[Level, ...]:
             if item.key == CURSOR:
                 stack[-1].cursor = len(stack[-1].items)
             stack[-1].items.append(item)
-    while len(stack) > 1:
-        if stack[-1].items and stack[-1].items[0].key in QUERY_STARTS:
-            close()
-            continue
-        # select count( from t: what follows belongs to the statement around it
-        unclosed, around = stack.pop(), stack[-1]
-        around.items.append(Item("("))
-        if unclosed.cursor is not None:
-            around.cursor = len(around.items) + unclosed.cursor
-        around.items += unclosed.items
-    statement = stack[0]
-    assert statement.cursor is not None, "the cursor is one of the items"
-    return (Level(statement.items, statement.cursor), *reversed(inner))
+    last = stack.pop()
+    items, cursor = deque(last.items), last.cursor
+    while stack:
+        around = stack.pop()
+        if items and items[0].key in QUERY_STARTS:
+            if cursor is not None:
+                inner.append(Level(tuple(items), cursor))
+            around.items.append(Item("(", group=tuple(items)))
+            cursor = around.cursor if cursor is None else len(around.items) - 1
+            items = deque(around.items)
+        else:  # select count( from t: what follows belongs to the statement around it
+            cursor = around.cursor if cursor is None else len(around.items) + 1 + cursor
+            items.appendleft(Item("("))
+            items.extendleft(reversed(around.items))
+    assert cursor is not None, "the cursor is one of the items"
+    return (Level(tuple(items), cursor), *reversed(inner))

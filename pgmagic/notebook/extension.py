@@ -24,6 +24,7 @@ def load(shell: InteractiveShell) -> None:
     shell.register_magics(magics)
     shell.pgmagic = magics
     shell.input_transformers_cleanup.append(CellTransformer(shell, home.loop))
+    magics.completions.register()
     atexit.register(_at_exit, magics)
 
 
@@ -33,6 +34,7 @@ def unload(shell: InteractiveShell) -> None:
     if magics is None:
         return
     atexit.unregister(_at_exit)
+    magics.completions.unregister()
     shell.input_transformers_cleanup[:] = [
         transformer
         for transformer in shell.input_transformers_cleanup

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.language.options import Option, python_name
 
-__all__ = ["CLOSE", "CONNECT", "SANDBOX", "described"]
+__all__ = ["CLOSE", "CONNECT", "LINE_OPTIONS", "SANDBOX", "described"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -92,3 +92,11 @@ SANDBOX: tuple[Option, ...] = (
     Option("--stop", "stop", "stop using the servers"),
     Option("--reset", "reset", "make the databases anew"),
 )
+
+LINE_OPTIONS: dict[str, tuple[Option, ...]] = {
+    "pg_connect": CONNECT,
+    "pg_close": CLOSE,
+    "pg_pools": (),
+    "pg_sandbox": SANDBOX,
+}
+"""The options of every line magic but `%pg` itself."""

@@ -28,8 +28,9 @@ from pgmagic.language.options import OPTIONS, Options
 from pgmagic.notebook.asking import leave_alone
 from pgmagic.notebook.background import Background
 from pgmagic.notebook.caption import caption
+from pgmagic.notebook.completion import Completions
 from pgmagic.notebook.display import SandboxProgress, notices, show_text
-from pgmagic.notebook.help import CLOSE, CONNECT, SANDBOX, described
+from pgmagic.notebook.help import CLOSE, CONNECT, LINE_OPTIONS, SANDBOX, described
 from pgmagic.notebook.loop import NotebookLoop
 from pgmagic.notebook.panel import PoolPanel
 from pgmagic.notebook.progress import CellProgress
@@ -59,6 +60,7 @@ class PgMagics(Magics):
         super().__init__(shell)
         self.home = home
         self.client = client
+        self.completions = Completions(shell, home, client, LINE_OPTIONS)
         self.panels: list[PoolPanel] = []
         self._sandbox: Sandbox | None = None
 
@@ -120,6 +122,7 @@ class PgMagics(Magics):
             )
         settings = from_options(name, dsn=dsn[0] if dsn else None, **given)
         show_text(self.home.run(self.client.connect(settings)))
+        self.completions.learn_of(name)
         return None
 
     @no_var_expand
@@ -211,6 +214,7 @@ class PgMagics(Magics):
                 if error.partial is not None:
                     display(error.partial)
                 raise
+            self.completions.learn(answers.outcomes)
             notes = (*answers.notes, *notices(answers.outcomes))
             if captioned or notes:
                 progress.conclude(
