@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from pgmagic.answers import Answers, assemble
 from pgmagic.columns import FrameOptions, listing
+from pgmagic.database.checks import check
 from pgmagic.database.configuration import Configuration, load
 from pgmagic.database.passwords import Ask, Prompts
 from pgmagic.database.pool import DatabasePool
@@ -149,6 +150,16 @@ class Client:
         for name in self.targets(names):
             await self.pool(name).retry_now()
         return f"{', '.join(self.targets(names))}: answers again"
+
+    async def check(self, *targets: str) -> Any:
+        """Run the production checklist on databases, all at once; without a target on all.
+
+        Gives a frame of what was found and what to do; a database that is down is a line of it.
+        """
+        names = self.targets(targets) if targets else tuple(self.databases)
+        found = await check([self.pool(name) for name in names])
+        rows = [{"database": name, **asdict(finding)} for name in names for finding in found[name]]
+        return listing(("check", "database", "result", "found", "remedy"), rows)
 
     async def close_session(self, session: str, *names: str) -> str:
         """Close a session on these databases, or on all that have it."""

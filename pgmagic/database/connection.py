@@ -92,6 +92,12 @@ class Connection(asyncpg.Connection):
         """Seconds since it was used last, None while it is in use."""
         return None if self.idle_since is None else abs(time.time() - self.idle_since)
 
+    def tls_version(self) -> str | None:
+        """Give `TLSv1.3` and the like, None where the connection is in clear."""
+        transport: Any = self._transport  # type: ignore[attr-defined]
+        tls = transport.get_extra_info("ssl_object")
+        return None if tls is None else str(tls.version())
+
     def setsockopt(self, *options: tuple[int, int, int]) -> None:
         """Set options of the socket; asyncpg has no public way to it."""
         transport: Any = self._transport  # type: ignore[attr-defined]

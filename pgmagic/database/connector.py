@@ -77,16 +77,16 @@ class Connector:
         self.local_settings: tuple[str, ...] = ()
 
     @property
-    def endpoint(self) -> Endpoint | None:
-        """What was resolved for the last connection, where there was one."""
-        return self._endpoint
+    def endpoint(self) -> Endpoint:
+        """Where the next connection goes. Raises SettingsError."""
+        return self._resolved()
 
     @property
     def where(self) -> str:
         """The addresses in words."""
         if self._endpoint is None:
             return "its server"
-        return " or ".join(f"{host}:{port}" for host, port in self._endpoint.addresses)
+        return self._endpoint.where
 
     @property
     def connect_timeout(self) -> float:

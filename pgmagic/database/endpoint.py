@@ -74,6 +74,11 @@ class Endpoint:
         return self.passwords[0]
 
     @property
+    def where(self) -> str:
+        """The addresses in words."""
+        return " or ".join(f"{host}:{port}" for host, port in self.addresses)
+
+    @property
     def has_password(self) -> bool:
         """Whether some place had a password when it was looked for."""
         return not self.password_source.startswith("none")

@@ -4,13 +4,14 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pgmagic.database.breaker import Breaker
 from pgmagic.database.connection import Connection
 from pgmagic.database.connections import Connections, Taken
 from pgmagic.database.connector import Connect, Connector
+from pgmagic.database.endpoint import Endpoint
 from pgmagic.database.fault import Fault, Verdict, fault_of, verdict
 from pgmagic.database.lease import STOPPED, Lease
 from pgmagic.database.passwords import PasswordWanted, Prompts
@@ -33,13 +34,22 @@ from pgmagic.errors import (
 if TYPE_CHECKING:
     from pgmagic.outcome import PgType
 
-__all__ = ["DatabasePool", "Lease"]
+__all__ = ["DatabasePool", "Lease", "Visit"]
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FULL_FOR = 30.0  # seconds until a server that was full is asked for more connections again
+CLOSE_TIMEOUT = 2.0  # seconds to say good-bye
 RETURN_WAIT = 0.1  # seconds to wait for a connection that comes back, before one is opened
+
+
+class Visit(NamedTuple):
+    """A connection beside the pool, where it goes, and the seconds that it took to open it."""
+
+    connection: Connection
+    endpoint: Endpoint
+    connect_seconds: float
 
 
 class DatabasePool:
@@ -89,6 +99,11 @@ class DatabasePool:
     @property
     def name(self) -> str:
         return self.settings.name
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the next connection goes. Raises SettingsError."""
+        return self._connector.endpoint
 
     @property
     def pooled(self) -> bool:
@@ -151,6 +166,23 @@ class DatabasePool:
                 raise
             else:
                 self.breaker.record(Verdict.ANSWERED)
+
+    @asynccontextmanager
+    async def visit(self) -> AsyncIterator[Visit]:
+        """Lend a new connection that nobody else has or gets: to look at the database.
+
+        It is opened even where the circuit is open, takes no slot, and is closed afterwards.
+        Raises CircuitOpen where somebody else tries just now, ConnectFailed, SettingsError.
+        """
+        self.breaker.force_trial()
+        with self._request():
+            connection, elapsed = await self._open_apart()
+        try:
+            yield Visit(connection, self.endpoint, elapsed)
+        finally:
+            with suppress(Exception):  # whatever it says, nobody uses it again
+                await connection.close(timeout=CLOSE_TIMEOUT)
+            connection.terminate()
 
     def running(self, sql: str, cell: str | None = None) -> AbstractContextManager[RunningQuery]:
         """List a query while the block runs, so that somebody can see and cancel it."""
@@ -338,11 +370,17 @@ class DatabasePool:
                 error, database=self.name, where=self._connector.where, timeout=limit
             ) from None
 
-    async def _open_for_session(self) -> Connection:
-        async def connect(_trial: bool) -> tuple[Connection, bool]:
-            return await self._connector.connect(), True
+    async def _open_apart(self) -> tuple[Connection, float]:
+        """Open a connection beside the pool; give the seconds that it took as well."""
 
-        connection = await self._guarded(connect, self.settings.acquire_timeout)
+        async def connect(_trial: bool) -> tuple[tuple[Connection, float], bool]:
+            started = self._clock()
+            return (await self._connector.connect(), self._clock() - started), True
+
+        return await self._guarded(connect, self.settings.acquire_timeout)
+
+    async def _open_for_session(self) -> Connection:
+        connection, _ = await self._open_apart()
         if self.pooled:
             connection.terminate()
             raise CellError(
