@@ -1,7 +1,6 @@
 """Run the tests of the notebook against old and new kernels: `make test-matrix`.
 
-Each row of the table gets a virtual environment of its own under build/matrix/, which is kept
-until what it is made from changes. Arguments choose rows by name; what begins with `-` goes to
+Each row of the table has a virtual environment of its own under build/matrix/, which is kept. Arguments choose rows by name; what begins with `-` goes to
 pytest: `python tests/matrix.py ipykernel-7.0 -x`.
 """
 
@@ -17,7 +16,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent
 ENVIRONMENTS = PROJECT / "build" / "matrix"
-# What an environment is made from: when one of these changes, it is made anew.
+# What is installed comes from these: when one of them changes, it is installed anew.
 SOURCES = ("pyproject.toml", "setup.py", "pgmagic/columns/_decoder.pyx")
 
 
@@ -83,6 +82,7 @@ def run(row: Row, options: Sequence[str]) -> Verdict:
         [python, "-m", "pytest", "tests/kernel", "-q", "-p", "no:cacheprovider", *options],
         cwd=PROJECT,
         stdout=subprocess.PIPE,
+        bufsize=1,
         text=True,
     ) as tests:
         assert tests.stdout is not None
@@ -106,8 +106,8 @@ def environment(row: Row, interpreter: str) -> Path:
     made_from = fingerprint(row, interpreter)
     if stamp.exists() and stamp.read_text() == made_from:
         return python
-    shutil.rmtree(folder, ignore_errors=True)
-    subprocess.run([interpreter, "-m", "venv", folder], check=True)
+    if not python.exists():
+        subprocess.run([interpreter, "-m", "venv", folder], check=True)
     constraints = folder / "constraints.txt"
     constraints.write_text("\n".join(row.constraints) + "\n")
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
