@@ -1,7 +1,8 @@
 """Run the tests of the notebook against old and new kernels: `make test-matrix`.
 
-Each row of the table has a virtual environment of its own under build/matrix/, which is kept. Arguments choose rows by name; what begins with `-` goes to
-pytest: `python tests/matrix.py ipykernel-7.0 -x`.
+Each row of the table has a virtual environment of its own under build/matrix/, which is kept.
+Arguments choose rows by name, and those that begin with `-` go to pytest:
+`python tests/matrix.py ipykernel-7.0 -x`.
 """
 
 import hashlib
@@ -82,7 +83,6 @@ def run(row: Row, options: Sequence[str]) -> Verdict:
         [python, "-m", "pytest", "tests/kernel", "-q", "-p", "no:cacheprovider", *options],
         cwd=PROJECT,
         stdout=subprocess.PIPE,
-        bufsize=1,
         text=True,
     ) as tests:
         assert tests.stdout is not None
