@@ -145,14 +145,8 @@ class _Head:
             return self._value(option, written)
         if fragment.startswith("-"):
             given = {word[0] for word, _ in self.words if not word.start() < cursor <= word.end()}
-            return _beginning(
-                fragment,
-                
-                    (name, f"option · {o.help}")
-                    for name, o in self.options.items()
-                    if name not in given
-                ,
-            )
+            left = (option for option in self.options.values() if option.name not in given)
+            return _beginning(fragment, ((o.name, f"option · {o.help}") for o in left))
         return _beginning(fragment, self._targets())
 
     def _value(self, option: Option, fragment: str) -> Completion:
