@@ -9,7 +9,7 @@ from pgmagic.database.statistics import (
     QueryStatistics,
     SessionStatistics,
 )
-from pgmagic.notebook.units import duration
+from pgmagic.notebook.units import counted, duration
 from pgmagic.notebook.visible import visible
 
 __all__ = ["Action", "Activity", "activities"]
@@ -65,7 +65,7 @@ def _circuits(statistics: Sequence[DatabaseStatistics]) -> Iterator[Activity]:
             yield Activity(
                 kind="cut off",
                 database=each.database,
-                what=f"{each.failures} failures in a row",
+                what=f"{counted(each.failures, 'failure')} in a row",
                 since=f"next try in {each.retry_in:.0f} s",
                 alarming=True,
                 action=Action(verb="retry", database=each.database),

@@ -8,7 +8,7 @@ from pgmagic.database.statistics import BUSY, SLOW_ACQUIRE_MS, DatabaseStatistic
 from pgmagic.notebook import sparkline
 from pgmagic.notebook.activity import Activity, activities
 from pgmagic.notebook.style import STALE_AFTER, STYLE
-from pgmagic.notebook.units import NOTHING, count, milliseconds
+from pgmagic.notebook.units import NOTHING, count, counted, milliseconds
 from pgmagic.notebook.visible import escaped
 
 __all__ = ["History", "activity_html", "pools_html", "render_html"]
@@ -101,13 +101,17 @@ def _header(statistics: Sequence[DatabaseStatistics]) -> str:
     in_use = sum(each.in_use for each in statistics)
     limit = sum(each.max_size for each in statistics)
     requests = sum(each.requests_num for each in statistics)
-    noun = "database" if len(statistics) == 1 else "databases"
     return (
-        '<header><span class="title">PostgreSQL pools</span>'
-        f'<span class="dim"><b>{len(statistics)}</b> {noun} · <b>{count(in_use)}</b> of '
-        f"<b>{count(limit)}</b> connections in use · <b>{count(requests)}</b> requests</span>"
+        '<header><span class="title">PostgreSQL pools</span><span class="dim">'
+        f"{_bold(counted(len(statistics), 'database'))} · <b>{count(in_use)}</b> of "
+        f"<b>{count(limit)}</b> connections in use · {_bold(counted(requests, 'request'))}</span>"
         f'<span class="chips">{_chips(statistics)}</span></header>'
     )
+
+
+def _bold(counted: str) -> str:
+    number, _, noun = counted.partition(" ")
+    return f"<b>{number}</b> {noun}"
 
 
 def _chips(statistics: Sequence[DatabaseStatistics]) -> str:

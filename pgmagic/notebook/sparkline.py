@@ -39,8 +39,13 @@ def levels(history: Sequence[Sample], now: float, seconds: int = SECONDS) -> lis
 def svg(peaks: Sequence[int], limit: int, label: str) -> str:
     """Draw the peaks as a line over an area. `label`, ready for HTML, is read out instead."""
     step = WIDTH / max(1, len(peaks) - 1)
-    heights = [HEIGHT - 1 - (HEIGHT - 2) * min(1.0, peak / limit) for peak in peaks]
-    line = " ".join(f"{i * step:.0f},{height:.1f}" for i, height in enumerate(heights))
+    last = len(peaks) - 1
+    line = " ".join(
+        f"{i * step:.0f},{HEIGHT - 1 - (HEIGHT - 2) * min(1.0, peak / limit):.1f}"
+        for i, peak in enumerate(peaks)
+        # Points in the middle of a level line add nothing to it.
+        if i in (0, last) or not peaks[i - 1] == peak == peaks[i + 1]
+    )
     return (
         f'<svg class="spark" role="img" aria-label="{label}" width="{WIDTH}" height="{HEIGHT}"'
         f' viewBox="0 0 {WIDTH} {HEIGHT}">'

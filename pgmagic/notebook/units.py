@@ -1,6 +1,6 @@
 """Numbers as people read them."""
 
-__all__ = ["NOTHING", "count", "duration", "milliseconds", "rate", "rows"]
+__all__ = ["NOTHING", "count", "counted", "duration", "milliseconds", "rate", "rows"]
 
 NOTHING = "–"
 
@@ -9,8 +9,12 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def rows(number: int) -> str:
-    return f"{number:,} row" if number == 1 else f"{number:,} rows"
+    return counted(number, "row")
 
 
 def duration(seconds: float, digits: int = 1) -> str:

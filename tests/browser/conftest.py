@@ -53,6 +53,10 @@ QUIETLY = """async code => {
     const reply = await window.pgmagic_test.kernel.requestExecute({code, silent: true}).done;
     return reply.content;
 }"""
+SHUT_DOWN = """async () => {
+    const session = window.pgmagic_test?.panel.sessionContext;
+    if (session?.session) await session.shutdown();
+}"""
 SELECT = """const {app, panel} = window.pgmagic_test;
     panel.content.activeCellIndex = index;
     panel.content.deselectAll();
@@ -109,6 +113,10 @@ class Notebook:
             QUIETLY.replace("await", "", 1).replace(".done", "").replace("reply.content", "null"),
             "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
         )
+
+    def shut_down_kernel(self) -> None:
+        """End the kernel as the menu does."""
+        self.page.evaluate(SHUT_DOWN)
 
     def use_theme(self, theme: Literal["light", "dark"]) -> None:
         name = f"JupyterLab {theme.capitalize()}"
@@ -223,8 +231,7 @@ def notebook(
         if request.node.stash.get(FAILED, False):
             one.page.screenshot(path=folder / "failed.png")
             print(f"what the browser showed: {folder / 'failed.png'}")
-        with_kernel = "async () => { try { await window.pgmagic_test.panel.sessionContext"
-        one.page.evaluate(f"{with_kernel}.shutdown(); }} catch {{}} }}")
+        one.shut_down_kernel()
         one.page.close()
 
 

@@ -117,5 +117,14 @@ def test_unloading_leaves_a_picture_where_the_panel_was(connected):
     assert mimetypes(one.model(1)) == {"text/html", "text/plain"}
 
 
+def test_a_kernel_that_is_shut_down_leaves_a_picture_of_the_panel(connected):
+    one = connected("%pg a select 1", "%pg_pools")
+    one.run(0)
+    one.run(1)
+    expect(one.output(1)).to_contain_text("every second")
+    one.shut_down_kernel()
+    expect(one.output(1)).to_contain_text("as it was at")
+
+
 def _local(route) -> bool:
     return route.request.url.startswith("file:")

@@ -41,3 +41,8 @@ def test_the_drawing_stays_within_its_frame():
         float(point.split(",")[1]) for point in drawn.split('points="')[2].split('"')[0].split()
     ]
     assert heights == [17.0, 1.0, 1.0]
+
+
+def test_a_level_line_is_drawn_by_its_two_ends():
+    drawn = svg([5] * 60, limit=10, label="sales")
+    assert drawn.split('<polyline points="')[1].split('"')[0] == "0,9.0 84,9.0"
