@@ -1,4 +1,8 @@
-"""Kernels with databases `a` and `b` of their own, on two servers."""
+"""Kernels with databases `a` and `b`, on two servers.
+
+`kernel` is shared by many tests, with its `activity`. A kernel of a test's own has databases of
+its own, seen by `own_activity`: when they are dropped, no connection may be left.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -16,15 +20,21 @@ __all__: list[str] = []
 def databases(
     administrator: Administrator, second_administrator: Administrator
 ) -> Iterator[tuple[TestDatabase, TestDatabase]]:
-    """The databases that all kernels share: nothing is written to them."""
+    """The databases of the shared kernel: nothing is written to them."""
     with fresh_database(administrator) as a, fresh_database(second_administrator) as b:
         yield a, b
 
 
 @pytest.fixture
 def activity(databases: tuple[TestDatabase, TestDatabase]) -> Activity:
-    """What runs on `a` and `b`, whichever kernel has sent it."""
+    """What the shared kernel runs on `a` and `b`."""
     return Activity(databases)
+
+
+@pytest.fixture
+def own_activity(database: TestDatabase, second_database: TestDatabase) -> Activity:
+    """What a kernel of this test alone runs on its `a` and `b`."""
+    return Activity((database, second_database))
 
 
 class SharedKernel:
@@ -83,7 +93,7 @@ def kernel(shared_kernel: SharedKernel, activity: Activity) -> Iterator[Kernel]:
 
 @pytest.fixture
 def start_own(
-    databases: tuple[TestDatabase, TestDatabase], tmp_path: Path
+    database: TestDatabase, second_database: TestDatabase, tmp_path: Path
 ) -> Iterator[Callable[..., Kernel]]:
     """A factory of a kernel of this test alone, which has not loaded pgmagic yet.
 
@@ -94,7 +104,7 @@ def start_own(
         def start(
             *arguments: str, environment: Mapping[str, str] | None = None, **others: TestDatabase
         ) -> Kernel:
-            dsns = configure(tmp_path, a=databases[0], b=databases[1], **others)
+            dsns = configure(tmp_path, a=database, b=second_database, **others)
             kernel = start_kernel(tmp_path, dsns | dict(environment or {}), *arguments)
             stack.callback(lambda: kernel.shutdown(now=not kernel.manager.is_alive()))
             return kernel

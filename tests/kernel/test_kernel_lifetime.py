@@ -38,26 +38,26 @@ def begin(kernel: Kernel, activity: Activity, meanwhile: str) -> None:
 
 @pytest.mark.parametrize("meanwhile", MEANWHILE.values(), ids=MEANWHILE)
 def test_shutting_down_leaves_nothing(
-    own_kernel: Kernel, activity: Activity, meanwhile: str
+    own_kernel: Kernel, own_activity: Activity, meanwhile: str
 ) -> None:
-    begin(own_kernel, activity, meanwhile)
+    begin(own_kernel, own_activity, meanwhile)
     began = time.monotonic()
     own_kernel.shutdown()
     assert time.monotonic() - began < 5.0
-    activity.until_gone()
+    own_activity.until_gone()
     assert our_complaints(own_kernel) == []
 
 
 def test_shutting_down_stops_a_query_on_a_host_with_a_name(
-    bare_kernel: Kernel, databases: tuple[TestDatabase, TestDatabase], activity: Activity
+    bare_kernel: Kernel, database: TestDatabase, own_activity: Activity
 ) -> None:
-    dsn = databases[0].tcp_dsn.replace("127.0.0.1", "localhost")
+    dsn = database.tcp_dsn.replace("127.0.0.1", "localhost")
     bare_kernel.run(f"import os; os.environ['TEST_DSN_A'] = {dsn!r}").ok()
     bare_kernel.run("%load_ext pgmagic").ok()
     bare_kernel.run(MEANWHILE["background"]).ok()
-    activity.until(1)
+    own_activity.until(1)
     bare_kernel.shutdown()
-    activity.until_gone()
+    own_activity.until_gone()
     assert our_complaints(bare_kernel) == []
 
 
@@ -73,27 +73,31 @@ def test_shutting_down_gives_the_sandbox_up(bare_kernel: Kernel, tmp_path: Path)
     assert bare_kernel.complaints() == []
 
 
-def test_restarting_leaves_nothing_and_begins_anew(own_kernel: Kernel, activity: Activity) -> None:
+def test_restarting_leaves_nothing_and_begins_anew(
+    own_kernel: Kernel, own_activity: Activity
+) -> None:
     for meanwhile in ("", MEANWHILE["awaited"], MEANWHILE["line"]):
-        begin(own_kernel, activity, meanwhile)
+        begin(own_kernel, own_activity, meanwhile)
         own_kernel.restart()
-        activity.until_gone()
+        own_activity.until_gone()
         own_kernel.run("%load_ext pgmagic").ok()
     assert our_complaints(own_kernel) == []
 
 
-def test_a_killed_kernel_leaves_no_query_for_long(own_kernel: Kernel, activity: Activity) -> None:
-    begin(own_kernel, activity, "%%pg a\nselect pg_sleep(60)")
+def test_a_killed_kernel_leaves_no_query_for_long(
+    own_kernel: Kernel, own_activity: Activity
+) -> None:
+    begin(own_kernel, own_activity, "%%pg a\nselect pg_sleep(60)")
     pid = own_kernel.manager.provisioner.pid  # type: ignore[union-attr]
     os.kill(pid, signal.SIGKILL)
-    activity.until_gone(within=10.0)
+    own_activity.until_gone(within=10.0)
 
 
-def test_unloading_ends_everything(own_kernel: Kernel, activity: Activity) -> None:
-    begin(own_kernel, activity, MEANWHILE["background"])
+def test_unloading_ends_everything(own_kernel: Kernel, own_activity: Activity) -> None:
+    begin(own_kernel, own_activity, MEANWHILE["background"])
     reply = own_kernel.run("%unload_ext pgmagic").ok()
     assert reply.seconds < 3.0
-    activity.until_gone()
+    own_activity.until_gone()
     assert own_kernel.value(MAGICS) == []
     assert own_kernel.run("%pg a select 1").stderr.startswith("UsageError")
     assert own_kernel.run("%%pg a\nselect 1").stderr.startswith("UsageError")
@@ -102,15 +106,15 @@ def test_unloading_ends_everything(own_kernel: Kernel, activity: Activity) -> No
     own_kernel.run("%load_ext pgmagic").ok()
     assert own_kernel.run("%%pg a\nselect 1 as one").ok().result.split() == ["one", "0", "1"]
     own_kernel.shutdown()
-    activity.until_gone()
+    own_activity.until_gone()
     assert own_kernel.complaints() == []
 
 
-def test_reloading_begins_anew(own_kernel: Kernel, activity: Activity) -> None:
+def test_reloading_begins_anew(own_kernel: Kernel, own_activity: Activity) -> None:
     for _ in range(2):
-        begin(own_kernel, activity, MEANWHILE["background"])
+        begin(own_kernel, own_activity, MEANWHILE["background"])
         own_kernel.run("%reload_ext pgmagic").ok()
-        activity.until_gone()
+        own_activity.until_gone()
         own_kernel.run("%load_ext pgmagic").ok()  # again: it changes nothing
         assert own_kernel.value(f"len({MAGICS}) == len(set({MAGICS})) > 3")
         own_kernel.run("late.result()").failed("CancelledError")
@@ -121,7 +125,9 @@ def test_reloading_begins_anew(own_kernel: Kernel, activity: Activity) -> None:
     assert own_kernel.complaints() == []
 
 
-def test_reloading_from_an_awaited_cells_callback(own_kernel: Kernel, activity: Activity) -> None:
+def test_reloading_from_an_awaited_cells_callback(
+    own_kernel: Kernel, own_activity: Activity
+) -> None:
     own_kernel.run(
         "import asyncio\n"
         "def reload(): get_ipython().run_line_magic('reload_ext', 'pgmagic')\n"
@@ -129,7 +135,7 @@ def test_reloading_from_an_awaited_cells_callback(own_kernel: Kernel, activity: 
     ).ok()
     running = own_kernel.start("%%pg a\nselect pg_sleep(60)")
     assert own_kernel.finish(running).status == "error"
-    activity.until_gone()
+    own_activity.until_gone()
     assert own_kernel.run("%%pg a\nselect 1 as one").ok().result.split() == ["one", "0", "1"]
 
 

@@ -26,11 +26,12 @@ STACKED = (
 @pytest.fixture
 def folder(
     tmp_path: Path,
-    databases: tuple[TestDatabase, TestDatabase],
+    database: TestDatabase,
+    second_database: TestDatabase,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
     """A folder with a `pgmagic.toml`; the environment has the DSNs."""
-    for name, dsn in configure(tmp_path, a=databases[0], b=databases[1]).items():
+    for name, dsn in configure(tmp_path, a=database, b=second_database).items():
         monkeypatch.setenv(name, dsn)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
@@ -58,14 +59,14 @@ def assert_answered(executed: nbformat.NotebookNode) -> None:
     assert "widget-view" not in nbformat.writes(executed)
 
 
-def test_nbclient(folder: Path, activity: Activity) -> None:
+def test_nbclient(folder: Path, own_activity: Activity) -> None:
     stacked = notebook(*STACKED)
     NotebookClient(stacked, timeout=30, resources={"metadata": {"path": str(folder)}}).execute()
     assert_answered(stacked)
-    activity.until_gone()
+    own_activity.until_gone()
 
 
-def test_nbclient_stops_a_cell_that_takes_too_long(folder: Path, activity: Activity) -> None:
+def test_nbclient_stops_a_cell_that_takes_too_long(folder: Path, own_activity: Activity) -> None:
     slow = notebook("%load_ext pgmagic", "%%pg a\nselect pg_sleep(60)", "%%pg a\nselect 5 as five")
     began = time.monotonic()
     NotebookClient(
@@ -79,15 +80,15 @@ def test_nbclient_stops_a_cell_that_takes_too_long(folder: Path, activity: Activ
     [error] = outputs(slow.cells[1], "error")
     assert error.ename == "KeyboardInterrupt"
     assert outputs(slow.cells[2], "execute_result")[0].data["text/plain"].split()[-1] == "5"
-    activity.until_gone()
+    own_activity.until_gone()
 
 
-def test_nbclient_stops_at_an_error(folder: Path, activity: Activity) -> None:
+def test_nbclient_stops_at_an_error(folder: Path, own_activity: Activity) -> None:
     failing = notebook("%load_ext pgmagic", "%%pg a b\nselect oops", "1")
     with pytest.raises(CellExecutionError, match="oops"):
         NotebookClient(failing, timeout=30, resources={"metadata": {"path": str(folder)}}).execute()
     assert failing.cells[2].outputs == []
-    activity.until_gone()
+    own_activity.until_gone()
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_nbclient_stops_at_an_error(folder: Path, activity: Activity) -> None:
     ],
     ids=["nbconvert", "papermill"],
 )
-def test_commands(folder: Path, activity: Activity, command: list[str]) -> None:
+def test_commands(folder: Path, own_activity: Activity, command: list[str]) -> None:
     if command[0] == "papermill":
         pytest.importorskip("papermill")
     nbformat.write(notebook(*STACKED), folder / "in.ipynb")
@@ -112,4 +113,4 @@ def test_commands(folder: Path, activity: Activity, command: list[str]) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert_answered(nbformat.read(folder / "out.ipynb", as_version=4))
-    activity.until_gone()
+    own_activity.until_gone()

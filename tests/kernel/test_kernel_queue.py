@@ -38,7 +38,7 @@ def test_everything_is_answered_in_order(kernel: Kernel, activity: Activity, slo
 
 @pytest.mark.parametrize("first", ["nest_asyncio", "pgmagic"])
 def test_also_where_the_archived_nest_asyncio_is_applied(
-    bare_kernel: Kernel, activity: Activity, first: str
+    bare_kernel: Kernel, own_activity: Activity, first: str
 ) -> None:
     pytest.importorskip("nest_asyncio")
     apply = "import nest_asyncio; nest_asyncio.apply()"
@@ -46,6 +46,6 @@ def test_also_where_the_archived_nest_asyncio_is_applied(
     for step in steps if first == "nest_asyncio" else [*steps[1:], apply]:
         bare_kernel.run(step).ok()
     for slow in SLOW.values():
-        run_all(bare_kernel, activity, slow)
+        run_all(bare_kernel, own_activity, slow)
     bare_kernel.settle()
     assert bare_kernel.complaints() == []

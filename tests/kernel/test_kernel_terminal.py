@@ -48,8 +48,10 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path, databases: tuple[TestDatabase, TestDatabase]) -> Iterator[Terminal]:
-    environment = configure(tmp_path, a=databases[0], b=databases[1]) | {
+def terminal(
+    tmp_path: Path, database: TestDatabase, second_database: TestDatabase
+) -> Iterator[Terminal]:
+    environment = configure(tmp_path, a=database, b=second_database) | {
         "IPYTHONDIR": str(tmp_path / "ipython"),
         "PROMPT_TOOLKIT_NO_CPR": "1",
         "TERM": "xterm",
@@ -59,7 +61,7 @@ def terminal(tmp_path: Path, databases: tuple[TestDatabase, TestDatabase]) -> It
     started.child.close(force=True)
 
 
-def test_a_session_in_a_terminal(terminal: Terminal, activity: Activity) -> None:
+def test_a_session_in_a_terminal(terminal: Terminal, own_activity: Activity) -> None:
     terminal.run("%load_ext pgmagic")
     # The cell is not sent before its empty lines.
     assert "42" in terminal.run("%%pg a b", "select 40 + 2 as answer")
@@ -73,10 +75,10 @@ def test_a_session_in_a_terminal(terminal: Terminal, activity: Activity) -> None
 
     for cell in (("%pg a select pg_sleep(60)",), ("%%pg a", "select pg_sleep(60)")):
         terminal.enter(*cell)
-        activity.until(1)
+        own_activity.until(1)
         terminal.child.send(CONTROL_C)
         terminal.child.expect("KeyboardInterrupt: cancelled on the server")
-        assert activity.queries() == []
+        assert own_activity.queries() == []
     assert "654" in terminal.run("%pg a select 600 + 54 as x")
 
     elsewhere = "asyncio.run(get_ipython().pgmagic.client.query('select 1', on='a'))"
@@ -86,14 +88,14 @@ def test_a_session_in_a_terminal(terminal: Terminal, activity: Activity) -> None
     # At the prompt the loop stands still, unless IPython is told to run it.
     terminal.run("%gui asyncio")
     terminal.run("late = %pg --background a select pg_sleep(0.5), 6 * 11 as x")
-    activity.until(1)
-    activity.until(0)
+    own_activity.until(1)
+    own_activity.until(0)
     assert "[66]" in terminal.run("(await late).x.tolist()")
 
     terminal.run("late = %pg --background a select pg_sleep(60)")
-    activity.until(1)
+    own_activity.until(1)
     terminal.child.send(CONTROL_D)
     terminal.child.expect(pexpect.EOF)
     for complaint in ("Traceback", "never awaited", "was destroyed"):
         assert complaint not in terminal.child.before
-    activity.until_gone()
+    own_activity.until_gone()

@@ -30,7 +30,7 @@ def uvloop_kernel(start_own: Callable[..., Kernel], tmp_path: Path) -> Kernel:
     return kernel
 
 
-def test_cells_work_and_lines_say_what_to_do(uvloop_kernel: Kernel, activity: Activity) -> None:
+def test_cells_work_and_lines_say_what_to_do(uvloop_kernel: Kernel, own_activity: Activity) -> None:
     kernel = uvloop_kernel
     frame = kernel.run("%%pg a b\nselect 1 as one").ok()
     assert frame.result.split() == ["database", "one", "0", "a", "1", "1", "b", "1"]
@@ -45,24 +45,24 @@ def test_cells_work_and_lines_say_what_to_do(uvloop_kernel: Kernel, activity: Ac
         "assert asyncio.Task is _asyncio.Task and not hasattr(asyncio, '_nest_patched')"
     ).ok()
     running = kernel.start("%%pg a b\nselect pg_sleep(30)")
-    activity.until(2)
+    own_activity.until(2)
     kernel.interrupt()
     assert kernel.finish(running).failed("KeyboardInterrupt").seconds < 5.0
-    assert activity.queries() == []
+    assert own_activity.queries() == []
     kernel.run("%%pg a --background\nselect pg_sleep(30)").ok()
-    activity.until(1)
+    own_activity.until(1)
     kernel.run("%unload_ext pgmagic").ok()
-    activity.until_gone()
+    own_activity.until_gone()
     kernel.run("%load_ext pgmagic").ok()
     kernel.run("%%pg a\nselect 1").ok()
     kernel.settle()
     assert kernel.complaints() == []
 
 
-def test_shutting_down_leaves_nothing(uvloop_kernel: Kernel, activity: Activity) -> None:
+def test_shutting_down_leaves_nothing(uvloop_kernel: Kernel, own_activity: Activity) -> None:
     uvloop_kernel.run("%%pg a\nselect 1").ok()
     uvloop_kernel.run("%%pg b --background\nselect pg_sleep(30)").ok()
-    activity.until(1)
+    own_activity.until(1)
     uvloop_kernel.shutdown()
-    activity.until_gone()
+    own_activity.until_gone()
     assert uvloop_kernel.complaints() == []
