@@ -90,7 +90,7 @@ class Notebook:
     def quietly(self, code: str) -> None:
         """Run code in the kernel, not in any cell."""
         reply = self.page.evaluate(QUIETLY, code)
-        assert reply["status"] == "ok", reply
+        assert reply["status"] == "ok", reply["evalue"]
 
     def output(self, index: int) -> "Locator":
         """All that stands under a cell."""
