@@ -50,13 +50,21 @@ class Completions:
 
     def register(self) -> None:
         """Ask this before IPython's own matchers. Does nothing where IPython is too old."""
-        try:
+        matchers = getattr(self._shell.Completer, "custom_matchers", None)
+        try:  # documented as provisional
             from IPython.core.completer import context_matcher
-
-            self._matcher = context_matcher(identifier="pgmagic", priority=100)(self._match)
-            self._shell.Completer.custom_matchers.insert(0, self._matcher)
-        except (ImportError, AttributeError):  # documented as provisional
+        except ImportError:
+            matchers = None
+        if matchers is None:
             logger.info("this IPython has no matchers to complete SQL with")
+            return
+
+        @context_matcher(identifier="pgmagic", priority=100)
+        def match(context: "CompletionContext") -> "SimpleMatcherResult":
+            return self._match(context)
+
+        self._matcher = match
+        matchers.insert(0, match)
 
     def unregister(self) -> None:
         matchers = getattr(self._shell.Completer, "custom_matchers", [])
