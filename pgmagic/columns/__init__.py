@@ -1,17 +1,23 @@
 """From the wire to a frame: what the columns are, their values, Arrow and pandas."""
 
 from pgmagic.columns.agreement import Agreement, ColumnsDiffer, agree
+from pgmagic.columns.budget import Budget
 from pgmagic.columns.catalog import describe
 from pgmagic.columns.copybinary import DecodeError
 from pgmagic.columns.copyout import copy_out
 from pgmagic.columns.decoder import accelerated
+from pgmagic.columns.digits import declared_digits, widest
 from pgmagic.columns.frame import combine, to_frame
+from pgmagic.columns.inlining import inline
+from pgmagic.columns.joining import joined
 from pgmagic.columns.listing import listing
 from pgmagic.columns.options import FrameOptions, Progress
+from pgmagic.columns.preparing import prepare
 from pgmagic.columns.reading import Reading, read
 
 __all__ = [
     "Agreement",
+    "Budget",
     "ColumnsDiffer",
     "DecodeError",
     "FrameOptions",
@@ -21,8 +27,13 @@ __all__ = [
     "agree",
     "combine",
     "copy_out",
+    "declared_digits",
     "describe",
+    "inline",
+    "joined",
     "listing",
+    "prepare",
     "read",
     "to_frame",
+    "widest",
 ]

@@ -3,6 +3,7 @@
 https://www.postgresql.org/docs/current/sql-copy.html
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     import asyncpg
 
 __all__ = ["CopyStatement", "copy_statement", "needs_cast", "run_copy"]
+
+STOP_TIMEOUT = 2.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +63,43 @@ async def run_copy(
 ) -> str:
     """Run a COPY … TO STDOUT that is written already, and return its command tag.
 
-    Where `take` raises, the statement is cancelled on the server.
+    Where `take` raises, or the task is cancelled, it is stopped on the server.
     """
+    stopped = False
+
+    async def take_or_drop(data: bytes) -> None:
+        if not stopped:
+            await take(data)
+
     # asyncpg has no public way to run one; its own copy_from_query() calls this.
     untyped: Any = connection
-    tag: str = await untyped._copy_out(sql, take, None)
-    return tag
+    copying: asyncio.Task[str] = asyncio.ensure_future(untyped._copy_out(sql, take_or_drop, None))
+    try:
+        return await asyncio.shield(copying)
+    except asyncio.CancelledError:
+        stopped = True
+        await _stop(untyped, copying)
+        raise
+
+
+async def _stop(connection: Any, copying: "asyncio.Task[str]") -> None:
+    """Cancel a COPY on the server and read to its end, so that the connection can be used.
+
+    asyncpg 0.32 loses its place when a COPY is cancelled in the moment data arrive, which in
+    the middle of a stream is most of the time. A server that does not stop in time, or a second
+    cancellation, ends the connection.
+    """
+    if copying.done():
+        return
+    sent = asyncio.get_running_loop().create_future()
+    connection._cancel_current_command(sent)
+    try:
+        await asyncio.wait([copying, sent], timeout=STOP_TIMEOUT)
+    finally:
+        if not (copying.done() and sent.done()):
+            connection.terminate()
+        # Somebody has to look at the error, if only to forget it.
+        copying.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 def _limit(limit: int | None) -> str:

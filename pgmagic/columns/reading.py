@@ -17,6 +17,7 @@ from pgmagic.columns.decoder import new_decoder
 from pgmagic.columns.inlining import Inlined, inline
 from pgmagic.columns.options import FrameOptions, Progress
 from pgmagic.columns.pgtypes import layout_of
+from pgmagic.columns.preparing import prepare
 from pgmagic.columns.records import Records
 from pgmagic.outcome import Column
 
@@ -81,7 +82,7 @@ async def read(
     prefix = 0
     try:
         if arguments:
-            statement = statement or await connection.prepare(sql)
+            statement = statement or await prepare(connection, sql)
             inlined = await inline(connection, sql, arguments, statement.get_parameters())
         if copyable and (wrappable or not needs_cast(columns)):
             limit = None if options.limit is None or not wrappable else options.limit + 1

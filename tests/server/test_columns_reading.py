@@ -1,5 +1,6 @@
 """Reading from a real server: shapes, limits, parameters, errors."""
 
+import asyncio
 from decimal import Decimal
 
 import asyncpg
@@ -354,3 +355,35 @@ async def test_an_enums_labels_are_asked_for_anew(connection):
         scalar, array = await describe(connection, statement.get_attributes(), known)
         assert scalar.type.labels == array.type.element.labels == labels
         await connection.execute("alter type size add value if not exists 'large'")
+
+
+@pytest.mark.parametrize("way", ["copy", "wrapped", "records"])
+async def test_a_reading_can_be_cancelled(connection, way):
+    progress = Progress()
+    sql = "select repeat('x', 1000), generate_series(1, 1000000000)"
+    for turns in range(12):
+        progress.rows = 0
+        reading = asyncio.create_task(ask(connection, sql, way=way, progress=progress))
+        while not progress.rows:
+            assert not reading.done()
+            await asyncio.sleep(0.001)
+        for _ in range(turns):  # at another moment of the loop each time
+            await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert await connection.fetchval("select 1") == 1
+        assert not connection.is_in_transaction()
+
+
+async def test_a_copy_that_gives_nothing_yet_can_be_cancelled(database, connection):
+    pid = connection.get_server_pid()
+    reading = asyncio.create_task(ask(connection, "select pg_sleep(60)", way="copy"))
+    async with database.connection() as watcher:
+        busy = "select wait_event from pg_stat_activity where pid = $1"
+        while await watcher.fetchval(busy, pid) != "PgSleep":
+            assert not reading.done()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert await connection.fetchval("select pg_backend_pid()") == pid

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pgmagic.columns import FrameOptions, Reading, describe, read, to_frame
+from pgmagic.columns import FrameOptions, Reading, describe, prepare, read, to_frame
 from pgmagic.columns.pgtypes import BUILTIN
 from pgmagic.columns.scalars import text_of
 from pgmagic.columns.text import date_text, interval_text, timestamp_text
@@ -36,7 +36,7 @@ async def reading(
     options: FrameOptions | None = None,
     verb: str = "select",
 ) -> tuple[Reading, Any]:
-    statement = await connection.prepare(sql)
+    statement = await prepare(connection, sql)
     columns = await describe(connection, statement.get_attributes(), {})
     result = await read(
         connection,
@@ -430,3 +430,29 @@ async def test_the_server_reads_back_what_we_write(connection):
         assert [text_of(BUILTIN_NAMED[type_])(value) for value in wire] == own
         if type_ != "float8":
             assert own == written
+
+
+async def test_everything_in_the_catalogue(connection):
+    """All the odd types that a server has, as they are really used."""
+    await connection.execute("create table t (a int default 1, b text); insert into t values (1)")
+    await connection.execute("analyze t; create index on t (b); create statistics s on a, b from t")
+    relations = (
+        "pg_aggregate pg_attribute pg_class pg_constraint pg_index pg_operator pg_proc "
+        "pg_rewrite pg_settings pg_statistic pg_statistic_ext_data pg_stats pg_type"
+    )
+    for relation in relations.split():
+        await frame(connection, f"select * from {relation} limit 20")
+
+
+async def test_composite_types_with_parts_that_asyncpg_refuses(connection):
+    await connection.execute(
+        "create type odd as (v oidvector, a pg_catalog.aclitem[]);"
+        "create type odder as (o odd, d date)"
+    )
+    async with connection.transaction():
+        made, _ = await frame(
+            connection,
+            "select row('1 2', null)::odd as o, "
+            "array[row(row('1', null), '2024-01-01')::odder] as a",
+        )
+    assert made.iloc[0].tolist() == ['("1 2",)', ['("(1,)",2024-01-01)']]
