@@ -226,6 +226,14 @@ class Client:
         """Decide what a cell does, without touching a database. Raises `CellError`."""
         targets = self.targets(cell.targets)
         reading = read(cell.sql, namespace, standard_strings=self._standard_strings(cell, targets))
+        if reading.rest is not None:
+            raise CellError(
+                "what follows can't be read before this has run: it may change how strings are "
+                "written",
+                cell=cell.sql,
+                offset=reading.statements[-1].start,
+                hint="put the rest into the next cell of a --session",
+            )
         read_only = {name: self.databases[name].read_only for name in targets}
         return plan(cell, reading.statements, targets, read_only, reading.warnings)
 

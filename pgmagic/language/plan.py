@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pgmagic.errors import CellError
+from pgmagic.language.destination import destination
+from pgmagic.language.division import divisible
 from pgmagic.language.line import Cell
 from pgmagic.language.statement import Statement
 
@@ -104,6 +106,8 @@ def plan(
     )
     for statement in statements:
         _check(result, statement)
+    _check_export(result)
+    _check_parallel(result)
     return result
 
 
@@ -123,6 +127,7 @@ def _transaction(cell: Cell, statements: Sequence[Statement], steps: Sequence[St
 def _check(plan: Plan, statement: Statement) -> None:
     kind, options = statement.kind, plan.cell.options
     read_only = any(step.read_only for step in plan.steps)
+    begins = kind.transaction  # the mode is set after it, too
     first = statement.cell[statement.start : statement.stop].split()[0].upper()
 
     if kind.copy_in:
@@ -137,7 +142,8 @@ def _check(plan: Plan, statement: Statement) -> None:
             f"{first} needs a session: without one a cell is a transaction of its own",
             "--session NAME keeps the connection, and its transaction, from cell to cell",
         )
-    if kind.no_block and read_only:
+    sets = kind.verb in ("set", "reset")  # the mode is set again after it
+    if read_only and (kind.no_block or (kind.evades_read_only and not sets)) and not begins:
         raise _refused(
             statement,
             f"{first} writes, and this cell is read only",
@@ -155,6 +161,46 @@ def _check(plan: Plan, statement: Statement) -> None:
             f"{first} without WHERE would change every row on {len(plan.steps)} databases",
             "--all-rows says that this is meant",
         )
+
+
+def _check_export(plan: Plan) -> None:
+    options = plan.cell.options
+    if options.to is None:
+        return
+    try:
+        destination(options.to)
+    except ValueError as error:
+        raise CellError(f"--to takes {error}, not {options.to!r}") from None
+    for name in ("all", "split", "partial"):
+        if getattr(options, name):
+            raise CellError(
+                f"--to and --{name} don't go together: files are complete, or they are not there"
+                if name == "partial"
+                else f"--to and --{name} don't go together"
+            )
+    if not any(statement.kind.rows or statement.kind.ask for statement in plan.statements):
+        raise CellError("the cell has no rows that --to could write")
+
+
+def _check_parallel(plan: Plan) -> None:
+    options, first = plan.cell.options, plan.statements[0]
+    if options.parallel is None:
+        if options.by is not None:
+            raise CellError("--by says how --parallel N cuts a table, and there is no --parallel")
+        return
+    if len(plan.statements) > 1 or not first.kind.read or first.kind.verb != "select":
+        raise _refused(
+            first,
+            "--parallel is for a cell of one SELECT",
+            "the statements of other cells run one after the other",
+        )
+    if options.session is not None or not all(step.read_only for step in plan.steps):
+        raise CellError(
+            "--parallel reads on several connections: it takes no --session and no --write"
+        )
+    if options.limit is not None:
+        raise CellError("--parallel reads all rows: it takes no --limit")
+    divisible(first)
 
 
 def _refused(statement: Statement, message: str, hint: str) -> CellError:

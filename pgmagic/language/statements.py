@@ -16,6 +16,7 @@ from pgmagic.language.classify import classify
 from pgmagic.language.parameters import bind
 from pgmagic.language.scanner import INSIGNIFICANT, Token, TokenKind, tokens
 from pgmagic.language.statement import Statement
+from pgmagic.language.string_syntax import standard_strings_after
 
 __all__ = ["Reading", "read", "read_each", "split"]
 
@@ -30,7 +31,7 @@ class Reading:
 
     `warnings` are for the user. `rest` is None, or the offset from which the cell has to be read
     on with `read_each` once these statements have run, because the last of them may change how
-    strings are written.
+    strings are written, and its text does not say to what.
     """
 
     statements: tuple[Statement, ...]
@@ -71,9 +72,12 @@ def read(
             found = islice(cautions(statement, piece.tokens, namespace), WARNINGS_MAX)
             warnings |= dict.fromkeys(found)
         if statement.kind.string_syntax and piece.following < len(cell):
-            return Reading(
-                statements=tuple(statements), warnings=tuple(warnings), rest=piece.following
-            )
+            after = standard_strings_after(statement.sql)
+            if after is None:
+                return Reading(
+                    statements=tuple(statements), warnings=tuple(warnings), rest=piece.following
+                )
+            setting.append(after)
     return Reading(statements=tuple(statements), warnings=tuple(warnings))
 
 

@@ -82,6 +82,15 @@ async def test_every_row_of_several_databases_needs_to_be_meant(client):
         await client.query(sql, on="a", write=True)
 
 
+@pytest.mark.parametrize(
+    "sql", ["vacuum t", "analyze t", "reindex table t", "copy t to '/tmp/t'", "notify x"]
+)
+async def test_what_read_only_does_not_stop_is_refused_before_it_is_sent(client, sql):
+    with pytest.raises(CellError, match="this cell is read only"):
+        await client.query(sql, on="a")
+    assert client.statistics() == ()
+
+
 @pytest.mark.usefixtures("table")
 async def test_several_statements_are_all_or_nothing(client):
     with pytest.raises(QueryError):

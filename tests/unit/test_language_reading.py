@@ -258,9 +258,10 @@ def test_positions_beyond_the_text_are_its_ends() -> None:
 
 
 def test_reading_stops_where_the_string_syntax_changes() -> None:
-    cell = "select 1; set standard_conforming_strings = off;\nselect 'a\\'b;{x}'; select {x}"
+    set_ = "select set_config('standard_conforming_strings', 'off', false)"
+    cell = f"select 1; {set_};\nselect 'a\\'b;{{x}}'; select {{x}}"
     reading = read(cell, {"x": 5})
-    assert [s.sql for s in reading.statements][1:] == ["set standard_conforming_strings = off"]
+    assert [s.sql for s in reading.statements][1:] == [set_]
     assert reading.rest is not None
     rest = read_each(cell, {"x": 5}, standard_strings=lambda: False, start=reading.rest)
     assert [s.sql for s in rest] == ["select 'a\\'b;{x}'", "select $1"]
@@ -269,13 +270,23 @@ def test_reading_stops_where_the_string_syntax_changes() -> None:
 @pytest.mark.parametrize(
     "cell",
     [
-        "set local standard_conforming_strings to off; select 1",
+        "set standard_conforming_strings from current; select 1",
         "select set_config('STANDARD_CONFORMING_STRINGS', 'off', false); select 1",
         'reset "standard_conforming_strings"; select 1',
     ],
 )
 def test_every_way_to_change_the_string_syntax_is_seen(cell: str) -> None:
     assert len(read(cell, {}).statements) == 1
+
+
+@pytest.mark.parametrize("value", ["off", "'OFF'", "false", "0", "no"])
+def test_a_setting_that_can_be_read_is_followed(value: str) -> None:
+    cell = f"select 1; set local standard_conforming_strings to {value};\nselect 'a\\'b;{{x}}'; "
+    cell += "SET standard_conforming_strings = on; select 'c\\'; select {x}"
+    reading = read(cell, {"x": 5})
+    assert reading.rest is None
+    assert [s.sql for s in reading.statements][2::2] == ["select 'a\\'b;{x}'", "select 'c\\'"]
+    assert reading.statements[-1].sql == "select $1"
 
 
 def test_a_setting_at_the_end_leaves_no_rest() -> None:
