@@ -65,7 +65,8 @@ def read(
         return Reading(statements=(backslash.read(cell),))
     statements: list[Statement] = []
     warnings: dict[str, None] = {}  # each once, in order
-    for piece in _pieces(cell, lambda: standard_strings):
+    settings = [standard_strings]  # the last one counts for the next piece
+    for piece in _pieces(cell, lambda: settings[-1]):
         statement = _statement(cell, piece, namespace)
         statements.append(statement)
         if len(warnings) < WARNINGS_MAX:
@@ -77,7 +78,7 @@ def read(
                 return Reading(
                     statements=tuple(statements), warnings=tuple(warnings), rest=piece.following
                 )
-            setting.append(after)
+            settings.append(after)
     return Reading(statements=tuple(statements), warnings=tuple(warnings))
 
 
