@@ -130,7 +130,8 @@ def _stopped(
         return QueryTimeout(
             f"the statement took longer than the server's statement_timeout{limit}",
             database=database,
-            hint="--timeout SECONDS sets the limit of a cell, the setting statement_timeout that of a database",
+            hint="--timeout SECONDS sets the limit of a cell, the setting statement_timeout "
+            "that of a database",
         )
     return QueryTimeout("the statement took too long", database=database)
 
