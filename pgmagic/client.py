@@ -154,11 +154,13 @@ class Client:
     async def check(self, *targets: str) -> Any:
         """Run the production checklist on databases, all at once; without a target on all.
 
-        Gives a frame of what was found and what to do; a database that is down is a line of it.
+        Gives a frame of what was found and what to do, what fails first. A database that is down
+        is a line of it.
         """
         names = self.targets(targets) if targets else tuple(self.databases)
         found = await check([self.pool(name) for name in names])
         rows = [{"database": name, **asdict(finding)} for name in names for finding in found[name]]
+        rows.sort(key=lambda row: ("fail", "warn", "pass").index(row["result"]))
         return listing(("check", "database", "result", "found", "remedy"), rows)
 
     async def close_session(self, session: str, *names: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.language.options import Option, python_name
 
-__all__ = ["CLOSE", "CONNECT", "LINE_OPTIONS", "SANDBOX", "described"]
+__all__ = ["CLOSE", "CONNECT", "LINE_OPTIONS", "SANDBOX", "SERVE", "described"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -93,10 +93,17 @@ SANDBOX: tuple[Option, ...] = (
     Option("--reset", "reset", "make the databases anew"),
 )
 
+SERVE: tuple[Option, ...] = (
+    Option("--port", "port", "port to listen on; 0, the default, is any free one", "N", _whole),
+    Option("--stop", "stop", "stop serving"),
+)
+
 LINE_OPTIONS: dict[str, tuple[Option, ...]] = {
     "pg_connect": CONNECT,
     "pg_close": CLOSE,
     "pg_pools": (),
     "pg_sandbox": SANDBOX,
+    "pg_check": (),
+    "pg_serve": SERVE,
 }
 """The options of every line magic but `%pg` itself."""

@@ -23,6 +23,7 @@ from pgmagic.client import Client
 from pgmagic.database.configuration import from_options
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.errors import CellError, FanOutError
+from pgmagic.http import StatisticsServer
 from pgmagic.language.line import Cell, read_cell, read_line, read_words
 from pgmagic.language.options import OPTIONS, Options
 from pgmagic.notebook.asking import leave_alone
@@ -30,7 +31,7 @@ from pgmagic.notebook.background import Background
 from pgmagic.notebook.caption import caption
 from pgmagic.notebook.completion import Completions
 from pgmagic.notebook.display import SandboxProgress, notices, show_text
-from pgmagic.notebook.help import CLOSE, CONNECT, LINE_OPTIONS, SANDBOX, described
+from pgmagic.notebook.help import CLOSE, CONNECT, LINE_OPTIONS, SANDBOX, SERVE, described
 from pgmagic.notebook.loop import NotebookLoop
 from pgmagic.notebook.panel import PoolPanel
 from pgmagic.notebook.progress import CellProgress
@@ -63,6 +64,7 @@ class PgMagics(Magics):
         self.completions = Completions(shell, home, client, LINE_OPTIONS)
         self.panels: list[PoolPanel] = []
         self._sandbox: Sandbox | None = None
+        self._server = StatisticsServer(client.statistics)
 
     async def cell(self, line: str, body: str) -> Any:
         """Run a top-level `%%pg` cell: the input transformer has put an await before this."""
@@ -173,11 +175,42 @@ class PgMagics(Magics):
         else:
             self.home.run(self._start_sandbox(reset=given.get("reset", False)))
 
+    @no_var_expand
+    @line_magic
+    def pg_check(self, line: str) -> Any:
+        """Run the production checklist on databases, or on all, and give what was found.
+
+            %pg_check [target …]
+
+        What fails comes first, each with a remedy. Nothing is changed on any database.
+        """
+        words, _ = read_words(line, "%pg_check", ())
+        return self.home.run(self.client.check(*words))
+
+    @no_var_expand
+    @line_magic
+    @described(SERVE)
+    def pg_serve(self, line: str) -> None:
+        """Serve the health and the metrics of all pools over HTTP, to this machine only.
+
+            %pg_serve [--port N] [--stop]
+
+        GET /health, /metrics and /metrics/NAME answer in JSON, or in text for Prometheus.
+        """
+        _, given = read_words(line, "%pg_serve", SERVE)
+        if given.get("stop"):
+            stopped = self.home.run(self._server.stop())
+            show_text("stopped serving" if stopped else "nothing was served")
+        else:
+            url = self.home.run(self._server.start(given.get("port", 0)))
+            show_text(f"{url}/health and {url}/metrics, until %pg_serve --stop")
+
     async def shut_down(self) -> None:
         """Freeze the panels, cancel what runs, close every pool, give the sandbox up."""
         for panel in self.panels:
             panel.freeze()
         self.panels.clear()
+        await self._server.stop()
         await self.home.cancel_tasks(2.0)
         await self.client.close()
         if self._sandbox is not None:

@@ -136,7 +136,8 @@ async def bad_day(pg_binaries, new_root, database) -> AsyncIterator[Client]:
 async def test_one_bad_database_stops_no_other(bad_day):
     frame = await bad_day.check()
     assert list(frame.columns) == ["check", "database", "result", "found", "remedy"]
-    assert list(dict.fromkeys(frame["database"])) == list(bad_day.databases)
+    assert set(frame["database"]) == set(bad_day.databases)
+    assert list(dict.fromkeys(frame["result"])) == ["fail", "warn", "pass"]
 
     def result(database: str, check: str) -> str:
         [row] = frame[(frame.database == database) & (frame.check == check)].result

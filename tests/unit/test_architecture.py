@@ -19,7 +19,7 @@ FLOORS = [
     {"watch", "answers"},
     {"execution"},
     {"dispatch"},
-    {"client"},
+    {"client", "http"},
     {"notebook"},
     {"__init__"},
 ]
@@ -32,6 +32,9 @@ OUTSIDERS = {
     "pandas": {"columns"},
     "pyarrow": {"columns"},
     "numpy": {"columns"},
+    "fastapi": {"http"},
+    "starlette": {"http"},
+    "uvicorn": {"http"},
     "IPython": {"notebook", "__init__"},
     "ipywidgets": {"notebook"},
     "nest_asyncio2": {"notebook.reentry"},
