@@ -6,8 +6,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any, TypeAlias
 
 __all__ = ["CellInterrupted", "Interrupts"]
+
+Handler: TypeAlias = Callable[[int, FrameType | None], Any] | int | None
 
 
 class CellInterrupted(KeyboardInterrupt):
@@ -30,6 +33,7 @@ class Interrupts:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: list[Callable[[], None]] = []
+        self._before: Handler = signal.SIG_DFL
 
     @contextmanager
     def calling(self, stop: Callable[[], None]) -> Iterator[None]:
@@ -44,8 +48,8 @@ class Interrupts:
         self._waiting.append(stop)
         before = signal.getsignal(signal.SIGINT)
         if before != self._handle:
-            signal.signal(signal.SIGINT, self._handle)
             self._before = before
+            signal.signal(signal.SIGINT, self._handle)
         try:
             yield
         finally:
@@ -54,9 +58,12 @@ class Interrupts:
             if ours and not self._waiting:
                 signal.signal(signal.SIGINT, self._before or signal.SIG_DFL)
 
-    def _handle(self, _signal: int, _frame: FrameType | None) -> None:
-        # Thread-safe although this is the loop's own thread: only so does the loop wake up.
-        self._loop.call_soon_threadsafe(self._stop)
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._waiting:
+            # Thread-safe although this is the loop's own thread: only so does the loop wake up.
+            self._loop.call_soon_threadsafe(self._stop)
+        elif callable(self._before):  # somebody has put us back in place who found us there
+            self._before(number, frame)
 
     def _stop(self) -> None:
         for stop in tuple(self._waiting):

@@ -87,6 +87,15 @@ async def test_a_handler_that_came_in_between_is_left_in_place(sigint: list[int]
     assert (theirs, sigint) == ([1], [])
 
 
+async def test_put_back_in_place_too_late_it_passes_the_signal_on(sigint: list[int]) -> None:
+    interrupts = Interrupts(asyncio.get_running_loop())
+    with interrupts.calling(lambda: None):
+        ours = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, ours)
+    press_stop()
+    assert sigint == [1]
+
+
 async def test_in_another_thread_the_signal_stays_where_it_is(sigint: list[int]) -> None:
     interrupts = Interrupts(asyncio.get_running_loop())
 
