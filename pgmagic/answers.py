@@ -32,15 +32,25 @@ class Answers:
 
 
 def assemble(
-    plan: Plan, outcomes: Sequence[Outcome], options: Mapping[str, FrameOptions]
+    plan: Plan,
+    outcomes: Sequence[Outcome],
+    options: Mapping[str, FrameOptions],
+    files: Any = None,
 ) -> tuple[Any, tuple[str, ...]]:
-    """Make the cell's value of what was answered, and the notes for its caption."""
+    """Make the cell's value of what was answered, and the notes for its caption.
+
+    `files` is what it returns where the rows went to files.
+    """
     answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
     notes: dict[str, None] = {}
     values = []
     for index in range(len(plan.statements)):
         results = {answer.database: answer.results[index] for answer in answers}
         if not results or not plan.keeps(index):
+            continue
+        if files is not None and any(r.exported is not None for r in results.values()):
+            values.append(files)
+            notes.update(dict.fromkeys(_said(plan, results)))
             continue
         if all(result.table is None and result.text is None for result in results.values()):
             continue
@@ -52,15 +62,19 @@ def assemble(
     return (values[-1] if values else None), tuple(notes)
 
 
-def _value(
-    plan: Plan, results: Mapping[str, Result], options: Mapping[str, FrameOptions]
-) -> tuple[Any, list[str]]:
+def _said(plan: Plan, results: Mapping[str, Result]) -> list[str]:
     several = len(plan.steps) > 1
-    notes = [
+    return [
         f"{name}: {note}" if several else note
         for name, result in results.items()
         for note in result.notes
     ]
+
+
+def _value(
+    plan: Plan, results: Mapping[str, Result], options: Mapping[str, FrameOptions]
+) -> tuple[Any, list[str]]:
+    several, notes = len(plan.steps) > 1, _said(plan, results)
     if any(result.text is not None for result in results.values()):
         texts = {name: result.text for name, result in results.items()}
         return (texts if several else next(iter(texts.values()))), notes

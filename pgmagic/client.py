@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from pgmagic.answers import Answers, assemble
-from pgmagic.columns import FrameOptions, listing
+from pgmagic.columns import Budget, FrameOptions, listing
 from pgmagic.database.checks import check
 from pgmagic.database.configuration import Configuration, load
 from pgmagic.database.passwords import Ask, Prompts
@@ -19,12 +20,14 @@ from pgmagic.database.statistics import DatabaseStatistics, Sample
 from pgmagic.database.translation import translated
 from pgmagic.dispatch import dispatch
 from pgmagic.errors import CellError, FanOutError
+from pgmagic.export import Export
+from pgmagic.language.destination import destination
 from pgmagic.language.line import Cell
 from pgmagic.language.options import Options
 from pgmagic.language.plan import Plan, plan
 from pgmagic.language.statements import read
 from pgmagic.language.targets import resolve_targets
-from pgmagic.outcome import Answer, Outcome
+from pgmagic.outcome import Answer, Failure, Outcome
 from pgmagic.watch import Watch
 
 __all__ = ["Client"]
@@ -39,16 +42,23 @@ class Client:
         frame = await pg.query("select count(*) from flights", on=["ewr", "jfk"])
 
     `ask` is called where a server wants a password and no other place has one; it is given the
-    account, `user@host:port/database`.
+    account, `user@host:port/database`. `max_result_bytes` is the memory that the rows of one cell
+    may take, on all its databases together: by itself a quarter of what is free when the cell
+    begins, without limit where it is 0.
     """
 
     def __init__(
-        self, configuration: Configuration | None = None, *, ask: Ask | None = None
+        self,
+        configuration: Configuration | None = None,
+        *,
+        ask: Ask | None = None,
+        max_result_bytes: int | None = None,
     ) -> None:
         configuration = configuration or Configuration()
         self.databases: dict[str, DatabaseSettings] = dict(configuration.databases)
         self.groups: dict[str, tuple[str, ...]] = dict(configuration.groups)
         self.default: str | None = configuration.default
+        self.max_result_bytes = max_result_bytes
         self._pools: dict[str, DatabasePool] = {}
         self._prompts = Prompts(ask) if ask else None
 
@@ -250,18 +260,23 @@ class Client:
     async def _finish(self, plan: Plan, known: Sequence[Outcome], watch: Watch) -> Answers:
         """Ask the databases that have not answered yet, and put all answers together."""
         started = time.monotonic()
-        answered: dict[str, Outcome] = {
-            outcome.database: outcome for outcome in known if isinstance(outcome, Answer)
-        }
+        kept = [outcome for outcome in known if isinstance(outcome, Answer)]
+        answered: dict[str, Outcome] = {answer.database: answer for answer in kept}
+        budget = Budget(self.max_result_bytes)
+        budget.add(sum(answer.nbytes for answer in kept))
         left = replace(
             plan, steps=tuple(step for step in plan.steps if step.database not in answered)
         )
         options = {name: self._frame_options(plan, name) for name in plan.targets}
-        asked = await dispatch(left, self.pool, options, watch)
-        answered |= {outcome.database: outcome for outcome in asked}
-        outcomes = tuple(answered[name] for name in plan.targets)
-        if sum(progress.rows for progress in watch.progress.values()) < SMALL:
-            value, notes = assemble(plan, outcomes, options)
+        with _export(plan) as export:
+            asked = await dispatch(left, self.pool, options, watch, budget, export)
+            answered |= {outcome.database: outcome for outcome in asked}
+            outcomes = tuple(answered[name] for name in plan.targets)
+            files = None
+            if export and not any(isinstance(outcome, Failure) for outcome in outcomes):
+                files = export.commit()
+        if export or sum(progress.rows for progress in watch.progress.values()) < SMALL:
+            value, notes = assemble(plan, outcomes, options, files)
         else:  # in a thread: it must not hold up the loop, and with it the interrupt
             value, notes = await asyncio.to_thread(assemble, plan, outcomes, options)
         answers = Answers(
@@ -279,7 +294,9 @@ class Client:
             return answers
 
         async def retry() -> Any:
-            return (await self._finish(plan, outcomes, Watch())).value
+            # Nothing is left of a file that was not complete: then all are asked again.
+            known = () if export else outcomes
+            return (await self._finish(plan, known, Watch())).value
 
         raise FanOutError(outcomes, answers.failures, partial=value, retry=retry)
 
@@ -303,3 +320,11 @@ class Client:
             limit=options.limit,
             as_=options.as_,
         )
+
+
+def _export(plan: Plan) -> AbstractContextManager[Export | None]:
+    """Begin what the cell writes to files, where it does."""
+    options = plan.cell.options
+    if options.to is None:
+        return nullcontext()
+    return Export(destination(options.to), tag=options.tag)

@@ -4,11 +4,12 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 
-from pgmagic.columns import FrameOptions, Progress
+from pgmagic.columns import Budget, FrameOptions, Progress
 from pgmagic.database.pool import DatabasePool
 from pgmagic.database.retry import ATTEMPTS, may_retry, pause
 from pgmagic.errors import PgMagicError
 from pgmagic.execution import Execution
+from pgmagic.export import Export
 from pgmagic.language.plan import Plan, Transaction
 from pgmagic.meeting import Meeting
 from pgmagic.outcome import Answer, Failure, Outcome
@@ -22,8 +23,10 @@ async def dispatch(
     pool: Callable[[str], DatabasePool],
     options: Mapping[str, FrameOptions],
     watch: Watch,
+    budget: Budget,
+    export: Export | None = None,
 ) -> tuple[Outcome, ...]:
-    """Run a plan on all its databases at the same time.
+    """Run a plan on all its databases at the same time, within one budget of memory.
 
     Gives one outcome per database in the order written. A failure is a value here and does not
     stop the others. When cancelled, cancels on every server and waits for it.
@@ -39,6 +42,8 @@ async def dispatch(
             meeting=meeting,
             options=options[step.database],
             watch=watch,
+            budget=budget,
+            export=export,
         )
         for step in plan.steps
     ]

@@ -15,6 +15,7 @@
     ├── QueryCancelled          somebody stopped it
     ├── NotCommitted            rolled back, because another database of the same cell failed
     ├── ResultTooLarge          it would not fit into memory
+    ├── ExportError             the file cannot be written, or cannot hold a value
     ├── SandboxError            the sandbox's own servers cannot be run here
     └── FanOutError             some of several databases failed; the others' rows are in `partial`
 
@@ -34,6 +35,7 @@ __all__ = [
     "CircuitOpen",
     "ConnectFailed",
     "ConnectionLost",
+    "ExportError",
     "FanOutError",
     "MissingVariable",
     "NotCommitted",
@@ -248,6 +250,10 @@ class NotCommitted(PgMagicError):
 
 class ResultTooLarge(PgMagicError):
     """The result would not fit into memory; the statement was stopped on the server."""
+
+
+class ExportError(PgMagicError):
+    """A file cannot be written, or cannot hold a value; nothing of it is left."""
 
 
 class SandboxError(PgMagicError):

@@ -2,19 +2,35 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from pgmagic.columns import FrameOptions, agree, copy_out, describe, read
+from pgmagic.columns import (
+    Budget,
+    FrameOptions,
+    Reading,
+    agree,
+    copy_out,
+    declared_digits,
+    describe,
+    inline,
+    joined,
+    read,
+)
 from pgmagic.database.pool import DatabasePool, Lease
 from pgmagic.database.preparing import Prepared, prepare
+from pgmagic.database.ranges import check_rows_stand_alone, column_ranges, page_ranges
 from pgmagic.database.translation import translated
 from pgmagic.errors import NotCommitted, QueryError, QueryTimeout
+from pgmagic.export import Digits, Export, Sink
+from pgmagic.language.division import divisible
 from pgmagic.language.plan import Plan, Step, Transaction
 from pgmagic.language.statement import Statement
 from pgmagic.meeting import Meeting
-from pgmagic.outcome import Answer, Result
+from pgmagic.outcome import Answer, Column, Result
+from pgmagic.parallel import ISOLATION, read_parts
 from pgmagic.watch import Watch
 
 __all__ = ["Execution"]
@@ -36,6 +52,8 @@ class Execution:
     meeting: Meeting
     options: FrameOptions
     watch: Watch
+    budget: Budget
+    export: Export | None = None
     sent: int = 0
 
     async def run(self) -> Answer:
@@ -153,13 +171,15 @@ class Execution:
                 await self._begin(lease)
             self.sent += 1
             with self._translated(statement):
-                return await copy_out(connection, statement.sql)
+                return await copy_out(connection, statement.sql, self.budget, self.step.database)
         # Prepared outside the transaction where that can be: a statement that the server can't
         # read as it is would end it. A pooler may lend another connection for each of the two.
         begin_late = begin and not self.pool.pooled
         if begin and not begin_late:
             await self._begin(lease)
-        prepared = await prepare(connection, statement, self.step.database)
+        prepared = await prepare(
+            connection, statement, self.step.database, by=columns.prepare
+        )
         if begin_late:
             await self._begin(lease)
         self.sent += 1
@@ -177,30 +197,106 @@ class Execution:
 
     async def _rows(self, lease: Lease, index: int, prepared: Prepared) -> Result:
         """Read the rows of a statement, once its columns fit those of the other databases."""
-        database, kind = self.step.database, prepared.statement.kind
+        database = self.step.database
         attributes = prepared.handle.get_attributes()
         described = await describe(lease.connection, attributes, self.pool.types)
+        everywhere = {database: described}
         if len(self.plan.steps) > 1:
             self._is("waiting for the other databases")
-            agree(await self.meeting.arrive(index, database, described))
+            everywhere = dict(await self.meeting.arrive(index, database, described))
+            agree(everywhere)
             self._is("running")
-        reading = await read(
-            lease.connection,
-            prepared.statement.sql,
-            prepared.arguments,
+        sink = await self._sink(lease, index, prepared, everywhere)
+        if self.plan.cell.options.parallel is None:
+            reading = await self._read(lease.connection, prepared, described, sink)
+        else:
+            reading = await self._read_in_parts(lease, prepared, described, sink)
+        return Result(
+            tag=reading.tag,
+            columns=described,
+            table=reading.table if sink is None else None,
+            exported=None if sink is None else reading.rows,
+            notes=reading.notes,
+        )
+
+    async def _read(
+        self,
+        connection: Any,
+        prepared: Prepared,
+        described: tuple[Column, ...],
+        sink: Sink | None,
+        part: str | None = None,
+    ) -> Reading:
+        """Read all rows, or a part that has no parameters any more."""
+        statement, kind, database = prepared.statement, prepared.statement.kind, self.step.database
+        return await read(
+            connection,
+            statement.sql if part is None else part,
+            prepared.arguments if part is None else (),
             described,
-            statement=prepared.handle,
+            statement=prepared.handle if part is None else None,
             copyable=kind.copyable,
             wrappable=kind.copyable and kind.read,
             verb=kind.verb,
             options=self.options,
             progress=self.watch.progress[database],
+            budget=self.budget,
+            sink=sink,
             database=database,
         )
-        return Result(tag=reading.tag, columns=described, table=reading.table, notes=reading.notes)
+
+    async def _read_in_parts(
+        self, lease: Lease, prepared: Prepared, described: tuple[Column, ...], sink: Sink | None
+    ) -> Reading:
+        """Read the parts of a table on several connections."""
+        options, connection = self.plan.cell.options, lease.connection
+        assert options.parallel is not None
+        inlined = await inline(
+            connection,
+            prepared.statement.sql,
+            prepared.arguments,
+            prepared.handle.get_parameters(),
+        )
+        await check_rows_stand_alone(connection, inlined.sql)
+        whole = divisible(replace(prepared.statement, sql=inlined.sql))
+        note = None
+        if options.by is None:
+            predicates = await page_ranges(connection, whole, options.parallel)
+        else:
+            predicates, note = await column_ranges(connection, whole, options.by, options.parallel)
+
+        async def read_part(connection: Any, part: str) -> Reading:
+            # Where an error stands in the part says nothing about the cell.
+            with translated(self.step.database):
+                return await self._read(connection, prepared, described, sink, part)
+
+        parts = [whole.part(predicate) for predicate in predicates]
+        reading = joined(await read_parts(lease, self.pool, parts, read_part))
+        return reading if note is None else replace(reading, notes=(*reading.notes, note))
+
+    async def _sink(
+        self,
+        lease: Lease,
+        index: int,
+        prepared: Prepared,
+        everywhere: Mapping[str, tuple[Column, ...]],
+    ) -> Sink | None:
+        """Begin the file, where the rows go to one, once all databases know its columns."""
+        if self.export is None:
+            return None
+        database = self.step.database
+        digits: Mapping[str, Mapping[int, Digits]] = {}
+        if self.options.numeric == "exact" and prepared.statement.kind.read:
+            mine = await declared_digits(
+                lease.connection, prepared.handle, prepared.arguments, everywhere[database]
+            )
+            digits = await self.meeting.arrive(("digits", index), database, mine)
+        return self.export.sink(database, index, everywhere, digits, self.options)
 
     async def _begin(self, lease: Lease) -> None:
         mode = "read only" if self.step.read_only else "read write"
+        if self.plan.cell.options.parallel is not None:
+            mode = f"{ISOLATION} {mode}"
         settings = "".join(f"; {setting}" for setting in self._local_settings())
         await self._command(lease, f"begin {mode}{settings}")
 

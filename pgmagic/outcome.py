@@ -52,7 +52,8 @@ class Notice:
 class Result:
     """What one statement gave: a table, or only a command tag such as `CREATE TABLE`.
 
-    `notes` says, in words for the caption, what was done to the values.
+    `notes` says, in words for the caption, what was done to the values. `exported` counts the
+    rows that went to a file instead of `table`.
     """
 
     tag: str
@@ -60,6 +61,12 @@ class Result:
     table: "pa.Table | None" = None
     text: str | None = None  # of COPY … TO STDOUT
     notes: tuple[str, ...] = ()
+    exported: int | None = None
+
+    @property
+    def rows(self) -> int | None:
+        """Count the rows; None for a statement that has none by its form."""
+        return self.exported if self.table is None else int(self.table.num_rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +78,11 @@ class Answer:
     elapsed: float
     notices: tuple[Notice, ...] = ()
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def nbytes(self) -> int:
+        """Count the bytes that its rows take."""
+        return sum(result.table.nbytes for result in self.results if result.table is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

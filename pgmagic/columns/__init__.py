@@ -13,7 +13,7 @@ from pgmagic.columns.joining import joined
 from pgmagic.columns.listing import listing
 from pgmagic.columns.options import FrameOptions, Progress
 from pgmagic.columns.preparing import prepare
-from pgmagic.columns.reading import Reading, read
+from pgmagic.columns.reading import Reading, Sink, read
 
 __all__ = [
     "Agreement",
@@ -23,6 +23,7 @@ __all__ = [
     "FrameOptions",
     "Progress",
     "Reading",
+    "Sink",
     "accelerated",
     "agree",
     "combine",

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from pgmagic.errors import CellError
+from pgmagic.language.destination import destination
 from pgmagic.language.suggest import did_you_mean
 
 __all__ = ["OPTIONS", "Option", "Options", "option_named", "python_name", "rows", "seconds"]
+
+MOST_CONNECTIONS = 64  # of one parallel read
 
 As: TypeAlias = Literal["pandas", "arrow", "polars"]
 Numeric: TypeAlias = Literal["float", "exact"]
@@ -34,6 +37,9 @@ class Options:
     write: bool = False
     all_rows: bool = False
     autocommit: bool = False
+    to: str | None = None
+    parallel: int | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,19 @@ def rows(text: str) -> int:
     return int(digits)
 
 
+def connections(text: str) -> int:
+    """Read a number of connections. Raises `ValueError` with what it takes."""
+    if not (text.isascii() and text.isdigit() and 2 <= int(text) <= MOST_CONNECTIONS):
+        raise ValueError(f"a whole number from 2 to {MOST_CONNECTIONS}")
+    return int(text)
+
+
+def file_or_folder(text: str) -> str:
+    """Check where a result is to go. Raises `ValueError` with what it takes."""
+    destination(text)
+    return text
+
+
 OPTIONS: tuple[Option, ...] = (
     Option("--into", "into", "store the result in this variable, and show it", "NAME", python_name),
     Option("--tag", "tag", "name of the column that says which database a row is from", "NAME"),
@@ -119,6 +138,15 @@ OPTIONS: tuple[Option, ...] = (
     Option("--write", "write", "let this cell change data"),
     Option("--all-rows", "all_rows", "let UPDATE or DELETE without WHERE run on many targets"),
     Option("--autocommit", "autocommit", "run each statement in a transaction of its own"),
+    Option(
+        "--to",
+        "to",
+        "write the rows to this .parquet, .csv, .arrow or .feather file, or to folder/",
+        "FILE",
+        file_or_folder,
+    ),
+    Option("--parallel", "parallel", "read one table on so many connections", "N", connections),
+    Option("--by", "by", "cut the table of --parallel by this column, not by its pages", "COLUMN"),
 )
 
 

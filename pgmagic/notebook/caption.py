@@ -112,8 +112,8 @@ def _rows(outcome: Outcome) -> int | None:
     if isinstance(outcome, Failure):
         return None
     for result in reversed(outcome.results):
-        if result.table is not None:
-            return int(result.table.num_rows)
+        if result.rows is not None:
+            return result.rows
     return None
 
 

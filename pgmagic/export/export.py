@@ -1,0 +1,210 @@
+"""The files of one cell: written beside, and renamed when all of them are complete."""
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import token_hex
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from pgmagic.columns import Agreement, FrameOptions, Sink, agree, listing, widest
+from pgmagic.errors import CellError, ExportError
+from pgmagic.export.formats import BatchWriter, new_writer
+from pgmagic.export.schema import Digits, FileColumn, file_columns
+from pgmagic.language.destination import Destination
+from pgmagic.outcome import Column
+
+__all__ = ["Export", "Sink"]
+
+
+@dataclass(slots=True, kw_only=True)
+class _File:
+    """A file that is being written. Batches of several databases come in turns."""
+
+    path: Path
+    part: Path
+    writer: BatchWriter
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    closed: bool = False
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        with self.lock:
+            if not self.closed:
+                self.writer.write_batch(batch)
+
+    def close(self) -> None:
+        """Wait for the batch that is being written, and write no more."""
+        with self.lock:
+            if not self.closed:
+                self.closed = True
+                self.writer.close()
+
+    def rename(self) -> None:
+        """Give the file its name, whether there was one of that name or not."""
+        self.part.replace(self.path)
+
+
+class Export:
+    """Takes the rows of all databases of a cell, batch by batch.
+
+    A single file of several databases has a column that names them; their batches stand in the
+    order in which they came. In a folder each database has a file, as a partition.
+
+    A context manager: whatever was not committed in the block is gone after it.
+    """
+
+    def __init__(self, destination: Destination, *, tag: str = "database") -> None:
+        self.destination = destination
+        self._tag = tag
+        self._files: dict[Path, _File] = {}
+        self._statement: int | None = None
+        self._written: dict[str, tuple[int, Path]] = {}
+        self._order: tuple[str, ...] = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for file in self._files.values():
+            try:
+                file.close()
+            except (OSError, pa.ArrowException):
+                pass  # such as a disk that is full: the error that tells of it is on its way
+            finally:
+                file.part.unlink(missing_ok=True)
+
+    def sink(
+        self,
+        database: str,
+        statement: int,
+        described: Mapping[str, tuple[Column, ...]],
+        digits: Mapping[str, Mapping[int, Digits]],
+        options: FrameOptions,
+    ) -> Sink:
+        """Begin what a database writes, and give what takes its batches.
+
+        `described` has the columns of all databases of the cell; `digits` what numeric columns
+        were declared with there, by position. Raises `ExportError`.
+        """
+        if self._statement not in (None, statement):
+            raise CellError("two statements of this cell have rows: --to takes those of one")
+        self._statement = statement
+        agreement = agree(described)
+        if not agreement.columns:
+            raise CellError("the statement has no columns that a file could hold")
+        together = len(described) > 1 and not self.destination.folder
+        tag = self._tag if together else None
+        columns = file_columns(
+            agreement.columns,
+            self.destination.format,
+            options,
+            _common_digits(agreement, digits),
+            tag=tag,
+        )
+        schema = pa.schema([(column.name, column.arrow) for column in columns])
+        names = pa.array(list(described), pa.large_string())
+        if together:
+            tags = pa.dictionary(pa.int32(), pa.large_string())
+            schema = schema.insert(0, pa.field(self._tag, tags))
+        file = self._open(self._path(database), schema)
+        self._written[database] = (0, file.path)
+        self._order = tuple(described)
+        code = list(described).index(database)
+
+        def write(batch: pa.RecordBatch) -> None:
+            arrays = _arrays(batch, columns, agreement, database)
+            if together:
+                codes = pa.repeat(pa.scalar(code, pa.int32()), len(batch))
+                arrays.insert(0, pa.DictionaryArray.from_arrays(codes, names))
+            try:
+                file.write(pa.RecordBatch.from_arrays(arrays, schema=schema))
+            except (OSError, pa.ArrowException) as error:
+                raise _failed(file.path, error, database) from None
+
+        async def take(batch: pa.RecordBatch) -> None:
+            await asyncio.to_thread(write, batch)
+            rows, path = self._written[database]
+            self._written[database] = (rows + batch.num_rows, path)
+
+        return take
+
+    def commit(self) -> Any:
+        """Give the files their names; give a frame of database, rows, bytes and file.
+
+        Raises `ExportError`.
+        """
+        for do in (_File.close, _File.rename):  # what may fail comes first, for all of them
+            for file in self._files.values():
+                try:
+                    do(file)
+                except (OSError, pa.ArrowException) as error:
+                    raise _failed(file.path, error) from None
+        rows = []
+        for database in self._order:
+            count, path = self._written[database]
+            size = path.stat().st_size
+            rows.append({"database": database, "rows": count, "bytes": size, "file": str(path)})
+        return listing(("database", "rows", "bytes", "file"), rows)
+
+    def _path(self, database: str) -> Path:
+        path = self.destination.path
+        if not self.destination.folder:
+            return path
+        # https://arrow.apache.org/docs/python/dataset.html#different-partitioning-schemes
+        return path / f"{quote(self._tag, safe='')}={quote(database, safe='')}" / "rows.parquet"
+
+    def _open(self, path: Path, schema: pa.Schema) -> _File:
+        if file := self._files.get(path):
+            return file
+        # The dot keeps those who read a whole folder from reading it.
+        part = path.with_name(f".{path.name}.{token_hex(4)}.part")
+        try:
+            if self.destination.folder:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            writer = new_writer(part, schema, self.destination.format)
+        except (OSError, pa.ArrowException) as error:
+            part.unlink(missing_ok=True)
+            raise _failed(path, error) from None
+        return self._files.setdefault(path, _File(path=path, part=part, writer=writer))
+
+
+def _common_digits(
+    agreement: Agreement, digits: Mapping[str, Mapping[int, Digits]]
+) -> dict[int, Digits]:
+    """Find the digits that hold the numerics of all databases, by position in the file."""
+    common = {}
+    for index in range(len(agreement.columns)):
+        declared = [own.get(agreement.order[name][index]) for name, own in digits.items()]
+        if declared and (found := widest(declared)) is not None:
+            common[index] = found
+    return common
+
+
+def _arrays(
+    batch: pa.RecordBatch, columns: tuple[FileColumn, ...], agreement: Agreement, database: str
+) -> list[pa.Array]:
+    """Bring a batch into the order and the types of the file."""
+    order, own = agreement.order[database], agreement.described[database]
+    arrays = []
+    for column, position, described in zip(columns, order, own, strict=True):
+        try:
+            arrays.append(column.read(batch.column(position), described.type))
+        except ExportError as error:
+            error.database = database
+            raise
+    return arrays
+
+
+def _failed(path: Path, error: Exception, database: str = "") -> ExportError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return ExportError(f"{path} can't be written: {reason}", database=database)
