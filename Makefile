@@ -4,10 +4,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 TESTS ?= tests
+PG ?= auto
+SF ?= 0.5
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo lab test lint format test-matrix clean
+.PHONY: demo lab test lint format test-matrix bench clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/python notebooks/run_tour.py
@@ -16,7 +18,7 @@ lab: $(VENV)/lab.installed
 	$(BIN)/jupyter lab notebooks/tour.ipynb
 
 test: $(VENV)/test.installed
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --pg=$(PG) $(TESTS)
 
 lint: $(VENV)/test.installed
 	$(BIN)/ruff check .
@@ -29,6 +31,9 @@ format: $(VENV)/test.installed
 
 test-matrix: $(VENV)/test.installed
 	$(BIN)/python tests/matrix.py
+
+bench: $(VENV)/bench.installed
+	$(BIN)/python benchmarks/bench.py --scale $(SF)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
@@ -47,4 +52,8 @@ $(VENV)/lab.installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/test.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[sandbox]' --group test --group lint
+	touch $@
+
+$(VENV)/bench.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[sandbox]' --group bench --group demo
 	touch $@

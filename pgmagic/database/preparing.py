@@ -1,9 +1,9 @@
 """Prepare a statement, with casts where the server can't tell a parameter's type."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Prepared", "prepare"]
 
+Prepare: TypeAlias = Callable[["asyncpg.Connection[Any]", str], Awaitable["PreparedStatement[Any]"]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
@@ -27,20 +29,25 @@ class Prepared:
 
 
 async def prepare(
-    connection: "asyncpg.Connection[Any]", statement: Statement, database: str
+    connection: "asyncpg.Connection[Any]",
+    statement: Statement,
+    database: str,
+    *,
+    by: Prepare,
 ) -> Prepared:
     """Prepare a statement as it was written; where that can't be, with casts at its parameters.
 
+    `by` prepares a text, as `connection.prepare` does.
     Raises `QueryError`, and `CellError` at a placeholder whose value would not arrive as it is.
     """
     if not statement.arguments:
         with translated(database, statement):
-            return Prepared(statement=statement, handle=await connection.prepare(statement.sql))
+            return Prepared(statement=statement, handle=await by(connection, statement.sql))
     while True:
         with translated(database, statement):
             try:
                 async with _undone_on_error(connection):
-                    handle = await connection.prepare(statement.sql)
+                    handle = await by(connection, statement.sql)
                 break
             except asyncpg.PostgresError as error:
                 undecided = error.sqlstate in UNDECIDED
@@ -52,7 +59,7 @@ async def prepare(
     if needs_casts(statement, types):
         statement = with_casts(statement, types)
         with translated(database, statement):
-            handle = await connection.prepare(statement.sql)
+            handle = await by(connection, statement.sql)
         types = [parameter.name for parameter in handle.get_parameters()]
     return Prepared(statement=statement, handle=handle, arguments=coerced(statement, types))
 
