@@ -6,6 +6,7 @@ from typing import Any
 
 from pgmagic.columns import FrameOptions, agree, combine, to_frame
 from pgmagic.language.plan import Plan
+from pgmagic.language.query_plans import QueryPlans
 from pgmagic.outcome import Answer, Failure, Outcome, Result
 
 __all__ = ["Answers", "assemble"]
@@ -42,6 +43,8 @@ def assemble(
     `files` is what it returns where the rows went to files.
     """
     answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    if plan.cell.options.wants_plan:
+        return _plans(plan, answers), ()
     notes: dict[str, None] = {}
     values = []
     for index in range(len(plan.statements)):
@@ -60,6 +63,13 @@ def assemble(
     if plan.cell.options.all:
         return values, tuple(notes)
     return (values[-1] if values else None), tuple(notes)
+
+
+def _plans(plan: Plan, answers: Sequence[Answer]) -> QueryPlans | None:
+    """Read the plans that the servers sent, each as one value of JSON."""
+    tables = {answer.database: answer.results[-1].table for answer in answers}
+    texts = {name: table.column(0)[0].as_py() for name, table in tables.items() if table}
+    return QueryPlans(texts, rolled_back=plan.rolls_back) if texts else None
 
 
 def _said(plan: Plan, results: Mapping[str, Result]) -> list[str]:

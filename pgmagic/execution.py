@@ -114,7 +114,8 @@ class Execution:
                 await self._vote(lease)
                 # What only read has nothing to commit: the reset for the next cell ends it.
                 if not self.step.read_only:
-                    await self._command(lease, "commit")
+                    ending = "rollback" if self.plan.rolls_back else "commit"
+                    await self._command(lease, ending)
                 return results
             case Transaction.EACH:
                 one = self._alone

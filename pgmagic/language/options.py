@@ -40,6 +40,13 @@ class Options:
     to: str | None = None
     parallel: int | None = None
     by: str | None = None
+    explain: bool = False
+    analyze: bool = False
+
+    @property
+    def wants_plan(self) -> bool:
+        """Whether the server's plan is asked for, not the rows."""
+        return self.explain or self.analyze
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +154,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("--parallel", "parallel", "read one table on so many connections", "N", connections),
     Option("--by", "by", "cut the table of --parallel by this column, not by its pages", "COLUMN"),
+    Option("--explain", "explain", "show how the server would run the statement, as a tree"),
+    Option("--analyze", "analyze", "run it, show times and rows as a tree, undo what it wrote"),
 )
 
 

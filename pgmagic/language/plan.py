@@ -1,12 +1,13 @@
 """Decide what runs where, and in which transaction, before anything is sent."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pgmagic.errors import CellError
 from pgmagic.language.destination import destination
 from pgmagic.language.division import divisible
+from pgmagic.language.explain import explained
 from pgmagic.language.line import Cell
 from pgmagic.language.statement import Statement
 
@@ -51,7 +52,13 @@ class Plan:
             len(self.steps) > 1
             and self.transaction is Transaction.ALL
             and not all(step.read_only for step in self.steps)
+            and not self.rolls_back
         )
+
+    @property
+    def rolls_back(self) -> bool:
+        """Whether what the cell writes is undone: it runs only to be measured."""
+        return self.cell.options.analyze and not all(step.read_only for step in self.steps)
 
     @property
     def repeatable(self) -> bool:
@@ -90,6 +97,8 @@ def plan(
     options = cell.options
     if not statements:
         raise CellError("the cell holds no statement")
+    if options.wants_plan:
+        cell, statements = _explained(cell, statements)
     steps = tuple(
         Step(
             database=name,
@@ -116,12 +125,34 @@ def _transaction(cell: Cell, statements: Sequence[Statement], steps: Sequence[St
         return Transaction.SESSION
     if cell.options.autocommit:
         return Transaction.EACH
-    if len(statements) > 1:
+    if len(statements) > 1 or (cell.options.analyze and not all(s.read_only for s in steps)):
         return Transaction.ALL
     # One statement that may write runs on its own, as in psql; on several databases it waits for
     # the others before it is committed, unless it can't run in a transaction at all.
     alone = len(steps) == 1 or statements[0].kind.no_block
     return Transaction.EACH if alone else Transaction.ALL
+
+
+def _explained(
+    cell: Cell, statements: Sequence[Statement]
+) -> tuple[Cell, tuple[Statement, ...]]:
+    """Ask for the plan of the statement. What is about rows has no meaning then."""
+    options = cell.options
+    if len(statements) > 1:
+        raise _refused(
+            statements[1],
+            "a plan is shown of one statement, and here are several",
+            "put what comes before it into a cell of its own, with --session where it has to stay",
+        )
+    if options.to is not None or options.parallel is not None:
+        raise CellError("--explain and --analyze show a plan: they take no --to and no --parallel")
+    if options.analyze and options.write and (options.session or options.autocommit):
+        raise CellError(
+            "--analyze undoes what the statement writes: it takes no --session and no --autocommit"
+        )
+    plain = replace(options, limit=None, all=False, split=False)
+    statement = explained(statements[0], analyze=options.analyze)
+    return replace(cell, options=plain), (statement,)
 
 
 def _check(plan: Plan, statement: Statement) -> None:
