@@ -1,5 +1,9 @@
-"""The pictures of the documentation, light and dark, taken of a real JupyterLab."""
+"""The pictures of the documentation, light and dark, taken of a real JupyterLab.
 
+With PGMAGIC_PICTURES=1 they replace those in docs/pictures.
+"""
+
+import os
 from pathlib import Path
 
 import pytest
@@ -7,28 +11,34 @@ from playwright.sync_api import expect
 
 from tests.browser_cells import PANEL, PROGRESS
 
-PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
+DOCS = Path(__file__).parents[2] / "docs" / "pictures"
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """The folder for the pictures. They are looked at by people, and only they replace them."""
+    return DOCS if os.environ.get("PGMAGIC_PICTURES") else tmp_path
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_picture_of_the_panel(notebook, theme):
+def test_picture_of_the_panel(notebook, pictures, theme):
     one = notebook(PANEL)
     one.use_theme(theme)
     one.run(0)
     panel = one.output(0).locator(".pgm-frame")
     expect(panel.get_by_role("table").first).to_contain_text("billing")
     expect(panel.get_by_role("button")).to_have_count(3)
-    panel.screenshot(path=PICTURES / f"panel-{theme}.png")
+    panel.screenshot(path=pictures / f"panel-{theme}.png")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_picture_of_a_running_cell(notebook, theme):
+def test_picture_of_a_running_cell(notebook, pictures, theme):
     one = notebook(PROGRESS)
     one.use_theme(theme)
     one.start(0)
     running = one.output(0).locator(".pgm-run")
     expect(running).to_contain_text("76,800 rows")
-    running.screenshot(path=PICTURES / f"progress-{theme}.png")
+    running.screenshot(path=pictures / f"progress-{theme}.png")
     running.get_by_role("button", name="Cancel").click()
     expect(one.output(0)).to_contain_text("cancelled on ewr, jfk, lga")
 
@@ -44,7 +54,7 @@ from (select 1 as id, 2.5 as amount) as orders""",
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_pictures_of_a_caption_and_of_an_error(connected, theme):
+def test_pictures_of_a_caption_and_of_an_error(connected, pictures, theme):
     one = connected(*CELLS)
     one.use_theme(theme)
     one.run(0)
@@ -53,4 +63,4 @@ def test_pictures_of_a_caption_and_of_an_error(connected, theme):
     expect(one.output(1)).to_contain_text("hint")
     for index, name in enumerate(("caption", "error")):
         cell = one.page.locator(".jp-Notebook .jp-Cell").nth(index)
-        cell.screenshot(path=PICTURES / f"{name}-{theme}.png")
+        cell.screenshot(path=pictures / f"{name}-{theme}.png")
