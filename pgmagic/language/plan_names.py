@@ -80,5 +80,6 @@ def details(raw: Mapping[str, Any]) -> Iterator[str]:
         )
     if loops > 1:
         yield f"{loops:,} runs"
-    if "Temp Written Blocks" in raw and raw["Temp Written Blocks"]:
-        yield f"{raw['Temp Written Blocks']:,} pages written to temporary files"
+    below = sum(child.get("Temp Written Blocks", 0) for child in raw.get("Plans", []))
+    if (written := raw.get("Temp Written Blocks", 0) - below) > 0:
+        yield f"{written:,} pages written to temporary files"

@@ -6,9 +6,11 @@ from IPython.core.async_helpers import get_asyncio_loop
 from IPython.core.interactiveshell import InteractiveShell
 
 from pgmagic.client import Client
+from pgmagic.language.query_plans import QueryPlans
 from pgmagic.notebook.asking import PasswordPrompt
 from pgmagic.notebook.loop import NotebookLoop
 from pgmagic.notebook.magics import PgMagics
+from pgmagic.notebook.plan_view import plans_html
 from pgmagic.notebook.reentry import ReentryError
 from pgmagic.notebook.transform import CellTransformer
 
@@ -25,6 +27,7 @@ def load(shell: InteractiveShell) -> None:
     shell.pgmagic = magics
     shell.input_transformers_cleanup.append(CellTransformer(shell, home.loop))
     magics.completions.register()
+    shell.display_formatter.formatters["text/html"].for_type(QueryPlans, plans_html)
     atexit.register(_at_exit, magics)
 
 
@@ -35,6 +38,7 @@ def unload(shell: InteractiveShell) -> None:
         return
     atexit.unregister(_at_exit)
     magics.completions.unregister()
+    shell.display_formatter.formatters["text/html"].pop(QueryPlans, None)
     shell.input_transformers_cleanup[:] = [
         transformer
         for transformer in shell.input_transformers_cleanup

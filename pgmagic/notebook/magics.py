@@ -249,7 +249,7 @@ class PgMagics(Magics):
                 raise
             self.completions.learn(answers.outcomes)
             notes = (*answers.notes, *notices(answers.outcomes))
-            if captioned or notes:
+            if notes or (captioned and not cell.options.wants_plan):
                 progress.conclude(
                     caption(answers.outcomes, answers.elapsed, read_only=read_only, notes=notes)
                 )
