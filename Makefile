@@ -33,7 +33,7 @@ test-matrix: $(VENV)/test.installed
 	$(BIN)/python tests/matrix.py
 
 bench: $(VENV)/bench.installed
-	$(BIN)/python benchmarks/bench.py --scale $(SF)
+	$(BIN)/python benchmarks/bench.py --sf $(SF)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
