@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 
+from pgmagic import journal
 from pgmagic.columns import Budget, FrameOptions, Progress
 from pgmagic.database.pool import DatabasePool
 from pgmagic.database.retry import ATTEMPTS, may_retry, pause
@@ -66,15 +67,19 @@ async def _outcome(execution: Execution, watch: Watch) -> Outcome:
         outcome = await _with_retries(execution)
     except PgMagicError as error:
         outcome = Failure(database=name, error=error, elapsed=time.monotonic() - started)
+    except asyncio.CancelledError:
+        journal.cancelled(execution.plan, name, time.monotonic() - started)
+        raise
     finally:
         execution.meeting.leave(name)
     watch.outcomes[name] = outcome
+    journal.finished(execution.plan, outcome)
     return outcome
 
 
 async def _with_retries(execution: Execution) -> Answer:
     """Run it, and once or twice more where that can't change anything twice."""
-    plan, attempt = execution.plan, 0
+    plan, database, attempt = execution.plan, execution.step.database, 0
     while True:
         try:
             return await execution.run()
@@ -87,8 +92,9 @@ async def _with_retries(execution: Execution) -> Answer:
                 sent=execution.sent > 0,
                 read=plan.repeatable,
                 in_transaction=plan.transaction is Transaction.SESSION,
-                shown=False,
+                shown=execution.export is not None and execution.export.has_rows(database),
             )
             if attempt > ATTEMPTS or not again:
                 raise
+            journal.retried(plan, execution.step.database, attempt, error)
         await asyncio.sleep(pause(attempt))

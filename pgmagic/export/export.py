@@ -138,6 +138,10 @@ class Export:
 
         return take
 
+    def has_rows(self, database: str) -> bool:
+        """Whether rows of a database are in its file, from which they can't be taken back."""
+        return self._written.get(database, (0, None))[0] > 0
+
     def commit(self) -> Any:
         """Give the files their names; give a frame of database, rows, bytes and file.
 
