@@ -4,7 +4,6 @@ pybreaker keeps the state. It knows no coroutines, so who is let in is decided h
 the outcome afterwards: https://github.com/danielfm/pybreaker.
 """
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,12 +12,11 @@ from typing import Literal, TypeAlias
 
 import pybreaker
 
+from pgmagic import events
 from pgmagic.database.fault import Verdict, verdict, why
 from pgmagic.errors import CircuitOpen
 
 __all__ = ["Admission", "Breaker", "BreakerState"]
-
-logger = logging.getLogger(__name__)
 
 BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
 
@@ -163,8 +161,7 @@ class Breaker:
     def _changed(self, old: str | None, new: str) -> None:
         if new == pybreaker.STATE_OPEN:
             self._opened_at = self._clock()
-        level = logging.WARNING if new == pybreaker.STATE_OPEN else logging.INFO
-        logger.log(level, "%s: circuit %s, was %s", self.name, new, old)
+        events.circuit_changed(self.name, state=new, was=old)
 
 
 class _Outage(Exception):

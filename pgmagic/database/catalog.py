@@ -1,13 +1,13 @@
 """Read what a database holds, for completion: in the background, and not too often."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from sys import intern
 from typing import TYPE_CHECKING, Any
 
+from pgmagic import events
 from pgmagic.database.pool import DatabasePool
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.database.translation import translated
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from asyncpg import Record
 
 __all__ = ["Catalogs", "changes_catalog", "read_inventory"]
-
-logger = logging.getLogger(__name__)
 
 MOST_RELATIONS = 20_000
 MOST_COLUMNS = 400  # of one relation
@@ -227,7 +225,7 @@ class Catalogs:
                 entry.inventory = await read_inventory(pool)
         except PgMagicError as error:
             # Nobody asked for it, so nobody is told: the next cell will say what is wrong.
-            logger.info("%s: the catalogue was not read: %s", pool.name, error.message)
+            events.catalogue_ignored(pool.name, error=type(error).__name__)
             entry.due = self._clock() + PAUSE
         finally:
             entry.reading = False

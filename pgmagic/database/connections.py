@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
+from pgmagic import events
 from pgmagic.database.connection import Connection
 from pgmagic.database.connector import Connector
 from pgmagic.database.settings import DatabaseSettings
@@ -170,7 +171,9 @@ class Connections:
 
     def _ended(self, connection: Connection) -> None:
         self._open.discard(connection)
-        self._recorder.connections_lost += not connection.retired
+        if not connection.retired:
+            self._recorder.connections_lost += 1
+            events.connection_lost(self._settings.name)
 
     def _schedule_reaper(self) -> None:
         if self._reaper is None:

@@ -1,16 +1,17 @@
 """Open connections to one database, and learn on the way what stands in between."""
 
 import asyncio
-import logging
 import re
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
 import asyncpg
 
+from pgmagic import events
 from pgmagic.database import connecting
 from pgmagic.database.connection import Connection
 from pgmagic.database.endpoint import Endpoint
@@ -21,8 +22,6 @@ from pgmagic.database.settings import DatabaseSettings
 from pgmagic.errors import SettingsError
 
 __all__ = ["Connect", "Connector"]
-
-logger = logging.getLogger(__name__)
 
 Connect: TypeAlias = Callable[..., Awaitable[Any]]
 """Opens a connection to an endpoint; `connecting.connect` unless a test says otherwise."""
@@ -103,6 +102,7 @@ class Connector:
         Raises SettingsError, ConnectFailed where there is no password, and what
         `connecting.connect` raises.
         """
+        started = time.monotonic()
         while True:
             endpoint = self._resolved()
             pooled = self.pooled  # others, who connect at the same time, may find out meanwhile
@@ -123,6 +123,7 @@ class Connector:
             try:
                 if pooled or await self._holds(connection, settings):
                     await self._run_init(connection)
+                    events.connected(self._settings.name, seconds=time.monotonic() - started)
                     return connection
             except BaseException:
                 connection.terminate()
@@ -170,7 +171,7 @@ class Connector:
         added = settings.keys() - self._resolved().server_settings.keys()
         if added and error.sqlstate in UNKNOWN_SETTING:
             self._checks_client = False
-            logger.info("%s: the server does not look after lost clients", self._settings.name)
+            events.server_ignores_lost_clients(self._settings.name)
             return True
         may_be_pooler = not pooled and self._settings.pooler is None
         if may_be_pooler and error.sqlstate == "08P01" and "startup parameter" in str(error):
@@ -180,9 +181,7 @@ class Connector:
 
     def _found_pooler(self, because: str) -> None:
         if not self.pooled:
-            logger.info(
-                "%s: a connection pooler stands in between: %s", self._settings.name, because
-            )
+            events.pooler_found(self._settings.name, because=because)
         self.pooled = True
 
     async def _run_init(self, connection: Connection) -> None:

@@ -7,13 +7,13 @@ Where none has one, the user may be asked.
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeAlias
 
+from pgmagic import events
 from pgmagic.database.endpoint import Address, PasswordSource
 from pgmagic.database.parameters import Parameters
 from pgmagic.database.passfile import find_password, passfile_problem
@@ -32,8 +32,6 @@ __all__ = [
     "no_password",
     "password_sources",
 ]
-
-logger = logging.getLogger(__name__)
 
 KEYRING_SERVICE = "pgmagic"
 PLACES = "a password can come from ~/.pgpass, PGPASSWORD, a service, password_env or the keyring"
@@ -151,11 +149,12 @@ def password_sources(
         for name, address in zip(names, addresses, strict=True)
     ]
     return sources, _passfile_source(
-        path, places, list(zip(names, addresses, strict=True)), database, user
+        settings.name, path, places, list(zip(names, addresses, strict=True)), database, user
     )
 
 
 def _passfile_source(
+    name: str,
     path: Path,
     places: Places,
     hosts: Sequence[tuple[str, Address]],
@@ -165,10 +164,10 @@ def _passfile_source(
     shown = places.shown(path)
     problem = passfile_problem(path)
     if problem:
-        logger.warning('password file "%s" is ignored: it %s', shown, problem)
+        events.passfile_ignored(name, path=shown, problem=problem)
         return f"none ({shown} {problem})"
-    for name, address in hosts:
-        if find_password(path, host=name, port=address.port, database=database, user=user):
+    for host, address in hosts:
+        if find_password(path, host=host, port=address.port, database=database, user=user):
             return shown
     return "none"
 

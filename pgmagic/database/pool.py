@@ -1,12 +1,12 @@
 """One database: its connections, its breaker, its counters."""
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from pgmagic import events
 from pgmagic.database.breaker import Breaker
 from pgmagic.database.connection import Connection
 from pgmagic.database.connections import Connections, Taken
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DatabasePool", "Lease", "Visit"]
 
-logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FULL_FOR = 30.0  # seconds until a server that was full is asked for more connections again
@@ -305,7 +304,7 @@ class DatabasePool:
         ours = self._connections.size + self._connections.opening
         if not ours or not isinstance(error, ConnectFailed) or fault_of(error) is not Fault.FULL:
             return False
-        logger.info("%s: the server is full, %d connections must do", self.name, ours)
+        events.server_full(self.name, connections=ours)
         self._full_until = self._clock() + FULL_FOR
         self._slots.limit = ours
         return True
@@ -363,6 +362,9 @@ class DatabasePool:
         except Exception as error:
             if fault_of(error, connecting=True) is None:
                 raise
+            events.connect_failed(
+                self.name, error=type(error).__name__, sqlstate=getattr(error, "sqlstate", None)
+            )
             limit = min(timeout, self._connector.connect_timeout)
             # Frames of the driver hold the password.
             error.__traceback__ = None
@@ -439,9 +441,7 @@ class DatabasePool:
         except Exception as error:
             # The cell has its answer, or its error, already: this is for the log only.
             self._recorder.returns_bad += 1
-            logger.info(
-                "%s: a connection was not fit for reuse: %s", self.name, type(error).__name__
-            )
+            events.connection_unfit(self.name, error=type(error).__name__)
             if isinstance(error, TimeoutError):
                 self.breaker.record(Verdict.OUTAGE, error)
         finally:

@@ -11,12 +11,12 @@ import pgmagic
 PACKAGE = Path(pgmagic.__file__).parent
 
 FLOORS = [
-    {"excerpt"},
+    {"events", "excerpt"},
     {"errors"},
     {"outcome"},
     {"language", "meeting", "sandbox"},
     {"database", "columns"},
-    {"watch", "answers", "export", "parallel"},
+    {"watch", "answers", "journal", "export", "parallel"},
     {"execution"},
     {"dispatch"},
     {"client", "http"},

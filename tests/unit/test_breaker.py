@@ -206,7 +206,7 @@ def test_calls_that_fail_side_by_side_are_one_outage() -> None:
 
 def test_changes_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     clock = StepClock()
-    with caplog.at_level(logging.INFO, logger="pgmagic.database.breaker"):
+    with caplog.at_level(logging.INFO, logger="pgmagic"):
         one = opened(clock)
         clock.step(60)
         call(one)
