@@ -217,7 +217,7 @@ def _own_pages(raw: Mapping[str, Any], *names: str) -> int | None:
     if not all(name in raw for name in names):
         return None
     below = sum(child.get(name, 0) for child in raw.get("Plans", []) for name in names)
-    return max(0, sum(raw[name] for name in names) - below)
+    return max(0, int(sum(raw[name] for name in names) - below))
 
 
 def _notes(answer: Mapping[str, Any]) -> Iterator[str]:

@@ -29,8 +29,8 @@ def same_plans(plans: Sequence[QueryPlan]) -> str:
 def headline(plan: QueryPlan) -> str:
     """Say how long it took: `ewr · 12.3 ms · planned in 0.4 ms`."""
     parts = [plan.database]
-    if plan.execution is not None:
-        parts.append(milliseconds(plan.execution))
+    if plan.measured:
+        parts.append(milliseconds(plan.execution or plan.root.total or 0.0))
     else:
         parts.append("not run: rows and costs are estimates")
     if plan.planning is not None:
@@ -79,13 +79,13 @@ def _one(plan: QueryPlan) -> str:
     for (depth, node), row in zip(nodes, table[1:], strict=True):
         mark = f"{MARK} " if node is worst else "  "
         indent = "  " * depth + ("→ " if depth else "")
-        lines.append(_line(row, widths, mark, indent + _printable(node.title)))
+        lines.append(_line(row, widths, mark, indent + node.title))
         blank = " " * (2 + sum(widths) + 2 * len(widths) + 2 * depth + 2)
         lines += [f"{blank}{_cut(detail)}" for detail in node.details]
     if worst is not None:
         what = "took longest" if plan.measured else "costs most"
         lines.append(f"{MARK} {what}: {worst.title}, {_percent(plan.weight(worst))} of the whole")
-    return "\n".join(line.rstrip() for line in [*lines, *plan.notes])
+    return "\n".join(_printable(line.rstrip()) for line in [*lines, *plan.notes])
 
 
 def _line(row: Sequence[str], widths: Sequence[int], mark: str, text: str) -> str:
@@ -102,7 +102,7 @@ def _count(number: float) -> str:
 
 
 def _cut(text: str) -> str:
-    text = _printable(" ".join(text.split()))
+    text = " ".join(text.split())
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
 
 

@@ -69,8 +69,9 @@ def _row(plan: QueryPlan, depth: int, node: PlanNode) -> str:
         mark = f' <b class="bad">◀ {what}</b>'
     # Spaces, and an arrow: the tree stays one where style sheets are taken away.
     lead = "&nbsp;" * (3 * depth - 2) + "→ " if depth else ""
+    indent = f"padding-left:{depth * 14 + 14}px"
     more = "".join(
-        f'<div class="more" style="padding-left:{depth * 14 + 14}px">{escaped(detail, LONGEST)}</div>'
+        f'<div class="more" style="{indent}">{escaped(detail, LONGEST)}</div>'
         for detail in node.details
     )
     kind = "worst" if worst else "step"
