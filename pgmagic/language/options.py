@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from pgmagic.errors import CellError
 from pgmagic.language.destination import destination
+from pgmagic.language.repeating import repeated
 from pgmagic.language.suggest import did_you_mean
 
 __all__ = ["OPTIONS", "Option", "Options", "option_named", "python_name", "rows", "seconds"]
@@ -33,6 +34,7 @@ class Options:
     tz: str | None = None
     timeout: float | None = None
     background: bool = False
+    stats: bool = False
     session: str | None = None
     write: bool = False
     all_rows: bool = False
@@ -64,11 +66,12 @@ class Option:
         """Read the option's value. Raises `CellError` that names the option."""
         if self.choices and text not in self.choices:
             near = did_you_mean(text, self.choices)
-            raise CellError(f"{self.name} takes {' or '.join(self.choices)}, not {text!r}{near}")
+            choices = " or ".join(self.choices)
+            raise CellError(f"{self.name} takes {choices}, not {repeated(text)}{near}")
         try:
             return self.read(text) if self.read else text
         except ValueError as error:
-            raise CellError(f"{self.name} takes {error}, not {text!r}") from None
+            raise CellError(f"{self.name} takes {error}, not {repeated(text)}") from None
 
 
 def python_name(text: str) -> str:
@@ -141,6 +144,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("--tz", "tz", "time zone in which timestamptz columns are shown", "ZONE"),
     Option("--timeout", "timeout", "give up after so many seconds", "SECONDS", seconds),
     Option("--background", "background", "return at once with a task that can be awaited"),
+    Option("--stats", "stats", "show the pools under the result"),
     Option("--session", "session", "keep this cell's connections for later cells", "NAME"),
     Option("--write", "write", "let this cell change data"),
     Option("--all-rows", "all_rows", "let UPDATE or DELETE without WHERE run on many targets"),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from IPython.core.magic import (
     no_var_expand,
 )
 from IPython.display import display
-from traitlets import Enum, Float, Integer, Unicode
+from traitlets import Bool, Enum, Float, Integer, Unicode
 
 from pgmagic import sandbox
 from pgmagic.client import Client
@@ -53,6 +53,7 @@ class PgMagics(Magics):
     numeric = Enum(("float", "exact"), "float", help="numeric as float64 or exact").tag(config=True)
     json = Enum(("objects", "text"), "objects", help="json parsed, or as text").tag(config=True)
     tz = Unicode(None, allow_none=True, help="time zone of timestamptz columns").tag(config=True)
+    stats = Bool(False, help="show the pools under every cell's result").tag(config=True)
     progress = Enum(("auto", "on", "off"), "auto", help="progress of cells that take a while").tag(
         config=True
     )
@@ -62,7 +63,7 @@ class PgMagics(Magics):
         self.home = home
         self.client = client
         self.completions = Completions(shell, home, client, LINE_OPTIONS)
-        self.panels: list[PoolPanel] = []
+        self._panel: PoolPanel | None = None
         self._sandbox: Sandbox | None = None
         self._server = StatisticsServer(client.statistics)
 
@@ -132,15 +133,7 @@ class PgMagics(Magics):
     def pg_pools(self, line: str) -> None:
         """Show every pool, live: connections, waiting, acquire times, queries, errors, breaker."""
         read_words(line, "%pg_pools", ())
-        panel = PoolPanel(
-            self.client.statistics,
-            history=self.client.history,
-            retry=self._retry,
-            cancel=self.client.cancel,
-            loop=self.home.loop,
-        )
-        self.panels.append(panel)
-        panel.show()
+        self._show_panel()
 
     @no_var_expand
     @line_magic
@@ -207,9 +200,9 @@ class PgMagics(Magics):
 
     async def shut_down(self) -> None:
         """Freeze the panels, cancel what runs, close every pool, give the sandbox up."""
-        for panel in self.panels:
-            panel.freeze()
-        self.panels.clear()
+        if self._panel is not None:
+            self._panel.freeze()
+            self._panel = None
         await self._server.stop()
         await self.home.cancel_tasks(2.0)
         await self.client.close()
@@ -225,6 +218,7 @@ class PgMagics(Magics):
             numeric=self.numeric,
             json=self.json,
             tz=self.tz,
+            stats=self.stats,
         )
 
     async def _run(
@@ -253,7 +247,31 @@ class PgMagics(Magics):
                 progress.conclude(
                     caption(answers.outcomes, answers.elapsed, read_only=read_only, notes=notes)
                 )
+        if cell.options.stats:
+            self._after_this_cell(self._show_panel)
         return self._deliver(cell, answers.value)
+
+    def _show_panel(self) -> None:
+        """Show a panel; only the newest one is live."""
+        if self._panel is not None:
+            self._panel.freeze()
+        self._panel = PoolPanel(
+            self.client.statistics,
+            history=self.client.history,
+            retry=self._retry,
+            cancel=self.client.cancel,
+            loop=self.home.loop,
+        )
+        self._panel.show()
+
+    def _after_this_cell(self, show: Callable[[], None]) -> None:
+        """Show something below the result, which IPython displays when the cell has ended."""
+
+        def once(*_: object) -> None:
+            self.shell.events.unregister("post_run_cell", once)
+            show()
+
+        self.shell.events.register("post_run_cell", once)
 
     def _deliver(self, cell: Cell, value: Any) -> Any:
         if cell.into is not None:
