@@ -13,6 +13,7 @@ from types import NoneType
 from typing import Any, TypeAlias, get_args
 
 from pgmagic.errors import SettingsError
+from pgmagic.language.repeating import repeated
 
 __all__ = ["DatabaseSettings", "PasswordProvider"]
 
@@ -57,12 +58,14 @@ def _ports(value: Any) -> str | None:
 
 
 def _flag(value: Any) -> str | None:
-    return None if isinstance(value, bool) else f"must be true or false, not {value!r}"
+    return None if isinstance(value, bool) else f"must be true or false, not {repeated(value)}"
 
 
 def _one_of(*choices: str) -> Check:
     def check(value: Any) -> str | None:
-        return None if value in choices else f"must be one of {', '.join(choices)}, not {value!r}"
+        if value in choices:
+            return None
+        return f"must be one of {', '.join(choices)}, not {repeated(value)}"
 
     return check
 
@@ -71,7 +74,7 @@ def _whole(*, least: int) -> Check:
     def check(value: Any) -> str | None:
         if isinstance(value, int) and not isinstance(value, bool) and value >= least:
             return None
-        return f"must be a whole number of at least {least}, not {value!r}"
+        return f"must be a whole number of at least {least}, not {repeated(value)}"
 
     return check
 
@@ -82,7 +85,7 @@ def _seconds(*, zero: bool = False) -> Check:
         if number and math.isfinite(value) and (value > 0 or (zero and value == 0)):
             return None
         bound = "seconds, 0 for no limit" if zero else "seconds, more than 0"
-        return f"must be {bound}, not {value!r}"
+        return f"must be {bound}, not {repeated(value)}"
 
     return check
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pgmagic.errors import CellError, MissingVariable
 from pgmagic.language.options import OPTIONS, Option, Options, option_named
+from pgmagic.language.repeating import may_hold_secret, repeated
 from pgmagic.language.suggest import did_you_mean
 
 __all__ = ["Cell", "read_cell", "read_line", "read_words"]
@@ -23,7 +24,6 @@ COMMANDS = frozenset(
 
 _WORD = re.compile(r"""\s*((?:[^\s"']|"[^"]*"|'[^']*')+)""")
 _TARGET = re.compile(r"(?!-)@?[\w.*?\[\]!-]+\Z")
-_PLAIN = re.compile(r"[\w.,;()*'-]{1,40}\Z")
 _CONNECTION = re.compile(r"\w+://|\w*pass\w*\s*=", re.IGNORECASE)
 _VARIABLE = re.compile(r"\{([^\W\d]\w*)\}\Z")
 _ASSIGN = re.compile(r"\s*([^\W\d]\w*)[ \t]*<<[ \t]*(?=\S|\n)")
@@ -56,10 +56,8 @@ def read_cell(
     options, targets, rest = _read_head(line, namespace, defaults or Options(), None)
     if rest.strip():
         word = rest.split()[0]
-        # A part of a connection string may be a password: only plain words are repeated.
-        what = repr(word) if _PLAIN.match(word) else "what stands"
         raise CellError(
-            f"{what} on the %%pg line is not a database",
+            f"{repeated(word, 'what stands')} on the %%pg line is not a database",
             hint="with %%pg the SQL begins on the next line; with %pg it follows the targets",
         )
     return _cell(body, targets, options)
@@ -172,7 +170,8 @@ def _read_option(
             text, end = following[1], following.end()
         given[option.field] = option.value(_unquoted(text))
     except CellError as error:
-        if magic == "%%pg":  # lines of other magics may hold what nobody shall see again
+        # Lines of other magics are made for connection strings; of these some hold one by mistake.
+        if magic == "%%pg" and not may_hold_secret(line):
             error.cell, error.offset = line, word.start(1)
         raise
     return end

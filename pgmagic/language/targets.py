@@ -1,5 +1,6 @@
 """Which databases a cell means: names, shell patterns, groups, the default."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
@@ -7,6 +8,8 @@ from pgmagic.errors import UnknownDatabase
 from pgmagic.language.suggest import did_you_mean
 
 __all__ = ["resolve_targets"]
+
+_CONNECTION = re.compile(r"[:/=]|.@")
 
 
 def resolve_targets(
@@ -37,6 +40,11 @@ def _expand(
 ) -> Iterator[str]:
     if target in names:
         yield target
+    elif _CONNECTION.search(target):  # not repeated: it may hold a password
+        raise UnknownDatabase(
+            "a target is a name, a pattern or a group, and no connection string",
+            hint=_listed(names),
+        )
     elif target.startswith("@"):
         group = target[1:]
         if group not in groups:
