@@ -1,11 +1,13 @@
 """Execute the tour and say what it found: `make demo`."""
 
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from jupyter_client import KernelManager
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 
@@ -18,8 +20,14 @@ def main() -> int:
     started = time.monotonic()
     notebook = nbformat.read(HERE / "tour.ipynb", as_version=4)
     print("Starting PostgreSQL and running notebooks/tour.ipynb …", flush=True)
-    resources = {"metadata": {"path": str(HERE)}}
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
+    with tempfile.TemporaryDirectory() as folder:
+        # Over sockets of its own: ipykernel warns of any other way.
+        kernel = KernelManager(transport="ipc", connection_file=str(Path(folder) / "kernel.json"))
+        resources = {"metadata": {"path": str(HERE)}}
+        try:
+            NotebookClient(notebook, km=kernel, timeout=300, resources=resources).execute()
+        finally:
+            kernel.shutdown_kernel()
 
     for cell in notebook.cells:
         if cell.cell_type == "code" and cell.source.startswith(("%%pg ewr jfk lga --into", "%pg_")):
