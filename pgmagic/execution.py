@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,18 +13,18 @@ from pgmagic.columns import (
     Reading,
     agree,
     copy_out,
-    declared_digits,
     describe,
     inline,
     joined,
     read,
 )
+from pgmagic.columns import prepare as prepare_on
 from pgmagic.database.pool import DatabasePool, Lease
 from pgmagic.database.preparing import Prepared, prepare
 from pgmagic.database.ranges import check_rows_stand_alone, column_ranges, page_ranges
 from pgmagic.database.translation import translated
 from pgmagic.errors import NotCommitted, QueryError, QueryTimeout
-from pgmagic.export import Digits, Export, Sink
+from pgmagic.export import Export, Sink
 from pgmagic.language.division import divisible
 from pgmagic.language.plan import Plan, Step, Transaction
 from pgmagic.language.statement import Statement
@@ -178,9 +178,7 @@ class Execution:
         begin_late = begin and not self.pool.pooled
         if begin and not begin_late:
             await self._begin(lease)
-        prepared = await prepare(
-            connection, statement, self.step.database, by=columns.prepare
-        )
+        prepared = await prepare(connection, statement, self.step.database, by=prepare_on)
         if begin_late:
             await self._begin(lease)
         self.sent += 1
@@ -207,7 +205,9 @@ class Execution:
             everywhere = dict(await self.meeting.arrive(index, database, described))
             agree(everywhere)
             self._is("running")
-        sink = await self._sink(lease, index, prepared, everywhere)
+        sink = None
+        if self.export is not None:
+            sink = self.export.sink(database, index, everywhere, self.options)
         if self.plan.cell.options.parallel is None:
             reading = await self._read(lease.connection, prepared, described, sink)
         else:
@@ -274,25 +274,6 @@ class Execution:
         parts = [whole.part(predicate) for predicate in predicates]
         reading = joined(await read_parts(lease, self.pool, parts, read_part))
         return reading if note is None else replace(reading, notes=(*reading.notes, note))
-
-    async def _sink(
-        self,
-        lease: Lease,
-        index: int,
-        prepared: Prepared,
-        everywhere: Mapping[str, tuple[Column, ...]],
-    ) -> Sink | None:
-        """Begin the file, where the rows go to one, once all databases know its columns."""
-        if self.export is None:
-            return None
-        database = self.step.database
-        digits: Mapping[str, Mapping[int, Digits]] = {}
-        if self.options.numeric == "exact" and prepared.statement.kind.read:
-            mine = await declared_digits(
-                lease.connection, prepared.handle, prepared.arguments, everywhere[database]
-            )
-            digits = await self.meeting.arrive(("digits", index), database, mine)
-        return self.export.sink(database, index, everywhere, digits, self.options)
 
     async def _begin(self, lease: Lease) -> None:
         mode = "read only" if self.step.read_only else "read write"

@@ -6,7 +6,6 @@ from pgmagic.columns.catalog import describe
 from pgmagic.columns.copybinary import DecodeError
 from pgmagic.columns.copyout import copy_out
 from pgmagic.columns.decoder import accelerated
-from pgmagic.columns.digits import declared_digits, widest
 from pgmagic.columns.frame import combine, to_frame
 from pgmagic.columns.inlining import inline
 from pgmagic.columns.joining import joined
@@ -28,7 +27,6 @@ __all__ = [
     "agree",
     "combine",
     "copy_out",
-    "declared_digits",
     "describe",
     "inline",
     "joined",
@@ -36,5 +34,4 @@ __all__ = [
     "prepare",
     "read",
     "to_frame",
-    "widest",
 ]

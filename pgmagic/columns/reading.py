@@ -76,6 +76,8 @@ async def read(
     Raises `ResultTooLarge`, when the statement has been stopped on the server, and asyncpg's
     errors, with a `position` that counts characters of `sql`.
     """
+    if sink is not None:
+        budget = Budget(0)  # no more than a batch is held
     budget = budget or Budget(options.max_result_bytes)
     reader = _Reader(columns, options, progress or Progress(), budget, sink, database)
     inlined = Inlined(sql=sql)

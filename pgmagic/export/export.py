@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from pgmagic.columns import Agreement, FrameOptions, Sink, agree, listing, widest
+from pgmagic.columns import Agreement, FrameOptions, Sink, agree, listing
 from pgmagic.errors import CellError, ExportError
 from pgmagic.export.formats import BatchWriter, new_writer
-from pgmagic.export.schema import Digits, FileColumn, file_columns
+from pgmagic.export.schema import FileColumn, file_columns
 from pgmagic.language.destination import Destination
 from pgmagic.outcome import Column
 
@@ -88,27 +88,22 @@ class Export:
         database: str,
         statement: int,
         described: Mapping[str, tuple[Column, ...]],
-        digits: Mapping[str, Mapping[int, Digits]],
         options: FrameOptions,
     ) -> Sink:
         """Begin what a database writes, and give what takes its batches.
 
-        `described` has the columns of all databases of the cell; `digits` what numeric columns
-        were declared with there, by position. Raises `ExportError`.
+        `described` has the columns of all databases of the cell. Raises `ExportError`.
         """
         if self._statement not in (None, statement):
             raise CellError("two statements of this cell have rows: --to takes those of one")
         self._statement = statement
         agreement = agree(described)
-        if not agreement.columns:
-            raise CellError("the statement has no columns that a file could hold")
         together = len(described) > 1 and not self.destination.folder
         tag = self._tag if together else None
         columns = file_columns(
             agreement.columns,
             self.destination.format,
             options,
-            _common_digits(agreement, digits),
             tag=tag,
         )
         schema = pa.schema([(column.name, column.arrow) for column in columns])
@@ -145,8 +140,10 @@ class Export:
     def commit(self) -> Any:
         """Give the files their names; give a frame of database, rows, bytes and file.
 
-        Raises `ExportError`.
+        Raises `ExportError`, and `CellError` where nobody had anything to write.
         """
+        if not self._files:
+            raise CellError("what the cell gave has no columns: there is nothing to write")
         for do in (_File.close, _File.rename):  # what may fail comes first, for all of them
             for file in self._files.values():
                 try:
@@ -180,18 +177,6 @@ class Export:
             part.unlink(missing_ok=True)
             raise _failed(path, error) from None
         return self._files.setdefault(path, _File(path=path, part=part, writer=writer))
-
-
-def _common_digits(
-    agreement: Agreement, digits: Mapping[str, Mapping[int, Digits]]
-) -> dict[int, Digits]:
-    """Find the digits that hold the numerics of all databases, by position in the file."""
-    common = {}
-    for index in range(len(agreement.columns)):
-        declared = [own.get(agreement.order[name][index]) for name, own in digits.items()]
-        if declared and (found := widest(declared)) is not None:
-            common[index] = found
-    return common
 
 
 def _arrays(

@@ -4,7 +4,7 @@ A frame may look at all values before it chooses a dtype. A file can't: a value 
 its column stops the export with an error that says what to do, and is never changed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -21,12 +21,7 @@ from pgmagic.errors import ExportError
 from pgmagic.language.destination import Format
 from pgmagic.outcome import Column, PgType
 
-__all__ = ["Digits", "FileColumn", "file_columns"]
-
-Digits = tuple[int, int]
-"""The precision and the scale that a numeric column was declared with."""
-
-MAX_DIGITS_128 = 38
+__all__ = ["FileColumn", "file_columns"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +42,9 @@ class FileColumn:
         source = _without_enums(wire_type(source))
         if self.as_text:
             return _texts(values, source)
-        found, note = interpret(
-            [Piece(pa.chunked_array([values]), source)], self.type, self.options
-        )
-        if found.type != self.arrow:
-            try:
-                found = found.cast(self.arrow) if pa.types.is_decimal(found.type) else None
-            except pa.ArrowInvalid:
-                found = None
-        if found is None or (note and not pa.types.is_decimal(self.arrow)):
+        piece = Piece(pa.chunked_array([values]), source)
+        found, note = interpret([piece], self.type, self.options)
+        if note or found.type != self.arrow:
             raise self._misfit(note or "")
         combined = found.combine_chunks()
         return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
@@ -74,44 +63,23 @@ def file_columns(
     columns: Sequence[Column],
     format_: Format,
     options: FrameOptions,
-    digits: Mapping[int, Digits] | None = None,
     *,
     tag: str | None = None,
 ) -> tuple[FileColumn, ...]:
-    """Decide the columns of a file.
-
-    `digits` says, by position, what numeric columns were declared with; `tag` is the name that
-    the column of the databases takes.
-    """
+    """Decide the columns of a file. `tag` is the name that the column of the databases takes."""
     options = replace(options, as_="arrow", json="text")
     names, _ = unique_names([column.name for column in columns], taken=[tag] if tag else [])
     return tuple(
-        _file_column(name, column.type, format_, options, (digits or {}).get(index))
-        for index, (name, column) in enumerate(zip(names, columns, strict=True))
+        _file_column(name, column.type, format_, options)
+        for name, column in zip(names, columns, strict=True)
     )
 
 
-def _file_column(
-    name: str, type_: PgType, format_: Format, options: FrameOptions, digits: Digits | None
-) -> FileColumn:
+def _file_column(name: str, type_: PgType, format_: Format, options: FrameOptions) -> FileColumn:
     type_ = _without_enums(wire_type(type_))
-    arrow: pa.DataType
-    if type_.oid == t.NUMERIC and options.numeric == "exact":
-        as_text = digits is None
-        arrow = pa.large_string() if digits is None else _decimal(digits)
-    else:
-        as_text = _is_text(type_, format_, options)
-        arrow = pa.large_string() if as_text else _empty(type_, options)
+    as_text = _is_text(type_, format_, options)
+    arrow = pa.large_string() if as_text else _empty(type_, options)
     return FileColumn(name=name, type=type_, arrow=arrow, as_text=as_text, options=options)
-
-
-def _decimal(digits: Digits) -> pa.DataType:
-    precision, scale = digits
-    return (
-        pa.decimal128(precision, scale)
-        if precision <= MAX_DIGITS_128
-        else pa.decimal256(precision, scale)
-    )
 
 
 def _empty(type_: PgType, options: FrameOptions) -> pa.DataType:
@@ -123,9 +91,11 @@ def _empty(type_: PgType, options: FrameOptions) -> pa.DataType:
 def _is_text(type_: PgType, format_: Format, options: FrameOptions) -> bool:
     """Whether a column is written as PostgreSQL writes it."""
     if type_.kind == "array" and type_.element is not None:
-        element = type_.element.oid
-        varies = element == t.INTERVAL or (element == t.NUMERIC and options.numeric == "exact")
-        return varies or format_ == "csv"
+        return format_ == "csv" or _is_text(type_.element, format_, options)
+    if type_.oid == t.NUMERIC:
+        # How many digits it was declared with, the driver does not tell.
+        return options.numeric == "exact"
+    # Parquet has no interval with months.
     return type_.oid == t.INTERVAL or (format_ == "csv" and type_.oid == t.BYTEA)
 
 

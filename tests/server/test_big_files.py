@@ -84,8 +84,6 @@ async def test_every_kind_of_value(client, tmp_path, numeric):
     for name in table.column_names:
         expected = {"iv": pa.scalar("1 mon -3 days"), "e": pa.scalar("ok")}.get(name)
         assert table[name][0].equals((expected or frame[name][0]).cast(table[name].type)), name
-    if numeric == "exact":
-        assert table.schema.field("n").type == pa.decimal128(6, 2)
 
 
 async def test_csv_has_what_postgresql_would_read_again(client, tmp_path):
@@ -112,16 +110,6 @@ async def test_numerics_without_digits_are_text_where_exact(client, tmp_path):
     table = pq.read_table(path)
     assert table["v"].to_pylist() == ["1.10", "12345678901234567890"]
     assert table["a"].to_pylist() == ["{1.10}", "{12345678901234567890}"]
-
-
-async def test_numerics_of_several_databases_take_the_wider_decimal(client, tmp_path):
-    await client.query("create table t as select 1.5::numeric(8, 1) as v", on="a", write=True)
-    await client.query("create table t as select 1.25::numeric(4, 2) as v", on="b", write=True)
-    path = tmp_path / "x.parquet"
-    await client.query("select v from t", on=["a", "b"], to=str(path), numeric="exact")
-    table = pq.read_table(path)
-    assert table.schema.field("v").type == pa.decimal128(9, 2)
-    assert sorted(str(v) for v in table["v"].to_pylist()) == ["1.25", "1.50"]
 
 
 @pytest.mark.parametrize(
