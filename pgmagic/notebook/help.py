@@ -104,6 +104,8 @@ LINE_OPTIONS: dict[str, tuple[Option, ...]] = {
     "pg_pools": (),
     "pg_sandbox": SANDBOX,
     "pg_check": (),
+    "pg_schema": (),
+    "pg_diff": (),
     "pg_serve": SERVE,
 }
 """The options of every line magic but `%pg` itself."""

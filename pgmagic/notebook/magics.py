@@ -35,6 +35,7 @@ from pgmagic.notebook.help import CLOSE, CONNECT, LINE_OPTIONS, SANDBOX, SERVE, 
 from pgmagic.notebook.loop import NotebookLoop
 from pgmagic.notebook.panel import PoolPanel
 from pgmagic.notebook.progress import CellProgress
+from pgmagic.schema import differences, schema, targets_and_pattern
 from pgmagic.watch import Watch
 
 if TYPE_CHECKING:
@@ -167,6 +168,34 @@ class PgMagics(Magics):
             self.home.run(self._stop_sandbox())
         else:
             self.home.run(self._start_sandbox(reset=given.get("reset", False)))
+
+    @no_var_expand
+    @line_magic
+    def pg_schema(self, line: str) -> Any:
+        """Show the tables of databases and their columns, as a frame.
+
+            %pg_schema [target …] [pattern]
+
+        The pattern is a table's name or schema.table, with * and ?, as in %pg_schema jfk sales.o*
+        """
+        words, _ = read_words(line, "%pg_schema", ())
+        targets, pattern = targets_and_pattern(self.client, words)
+        return self.home.run(schema(self.client, targets, pattern))
+
+    @no_var_expand
+    @line_magic
+    def pg_diff(self, line: str) -> Any:
+        """Show how the schemas of two databases differ, as a frame: empty where they don't.
+
+            %pg_diff one other
+
+        Compared are tables, views, sequences, columns with their types, nullability and defaults,
+        indexes and constraints, all by name; of views, the definition as the server writes it.
+        """
+        words, _ = read_words(line, "%pg_diff", ())
+        if len(words) != 2:
+            raise CellError(f"%pg_diff compares two databases, not {len(words)}")
+        return self.home.run(differences(self.client, *words))
 
     @no_var_expand
     @line_magic

@@ -20,6 +20,7 @@ FLOORS = [
     {"execution"},
     {"dispatch"},
     {"client", "http"},
+    {"schema"},
     {"notebook"},
     {"__init__"},
 ]
