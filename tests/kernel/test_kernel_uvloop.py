@@ -34,7 +34,7 @@ def test_cells_work_and_lines_say_what_to_do(uvloop_kernel: Kernel, own_activity
     kernel = uvloop_kernel
     frame = kernel.run("%%pg a b\nselect 1 as one").ok()
     assert frame.result.split() == ["database", "one", "0", "a", "1", "1", "b", "1"]
-    for cell in ("x = %pg a select 1", "%%time\n%%pg a\nselect 1", "%pg_close a"):
+    for cell in ("x = %pg a select 1", "def f():\n    %pg a select 1\nf()", "%pg_close a"):
         reply = kernel.run(cell).failed("ReentryError")
         assert "uvloop" in reply.traceback
         assert "--background" in reply.traceback
