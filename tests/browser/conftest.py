@@ -135,6 +135,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     root = tmp_path_factory.mktemp("lab")
     notebooks, config = root / "notebooks", root / "config"
     notebooks.mkdir()
+    shutil.copytree(ROOT / "labextension", root / "data" / "labextensions" / "pgmagic")
     (config / "labconfig").mkdir(parents=True)
     news = "@jupyterlab/apputils-extension:announcements"
     (config / "labconfig" / "page_config.json").write_text(
