@@ -7,7 +7,7 @@ import asyncpg
 from pgmagic.database.endpoint import Attempt, Endpoint, goes_on
 from pgmagic.database.passwords import PasswordWanted
 
-__all__ = ["connect"]
+__all__ = ["connect", "refuses_password"]
 
 
 async def connect(endpoint: Endpoint, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
@@ -39,8 +39,19 @@ async def _open(endpoint: Endpoint, attempt: Attempt, options: dict[str, Any]) -
     given = endpoint.prompt.remembered
     try:
         return await asyncpg.connect(**arguments)
-    except asyncpg.InvalidPasswordError:
+    except asyncpg.PostgresError as error:
+        if not refuses_password(error):
+            raise
         if given is None:
             raise PasswordWanted(endpoint.prompt) from None
         endpoint.prompt.forget(given)
         raise
+
+
+def refuses_password(error: BaseException) -> bool:
+    """Say whether a password was wrong, or missing."""
+    # PgBouncer says so with the code of another mistake, and in English always.
+    by_pooler = isinstance(error, asyncpg.ProtocolViolationError)
+    return isinstance(error, asyncpg.InvalidPasswordError) or (
+        by_pooler and "authentication failed" in str(error)
+    )

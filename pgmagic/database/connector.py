@@ -112,11 +112,10 @@ class Connector:
             except PasswordWanted:
                 self.forget()  # it may be found in the meantime
                 raise
-            except asyncpg.InvalidPasswordError:
-                if endpoint.has_password or endpoint.prompt is not None:
-                    raise
-                raise no_password(endpoint.account, self._settings.name) from None
             except asyncpg.PostgresError as error:
+                unasked = endpoint.prompt is None and not endpoint.has_password
+                if unasked and connecting.refuses_password(error):
+                    raise no_password(endpoint.account, self._settings.name) from None
                 if not self._learn(error, settings, pooled):
                     raise
                 continue

@@ -91,16 +91,16 @@ async def test_no_time_of_another_database_runs_out_while_the_loop_stands_still(
     pool, database, second_database, fault_proxy
 ):
     proxy = await fault_proxy(second_database)
-    proxy.latency = 0.05  # it is in the middle of its handshake when the question comes
+    proxy.latency = 0.03  # it is in the middle of its handshake when the question comes
 
     async def stand_still(account: str) -> str:
-        await asyncio.sleep(0.06)
-        time.sleep(0.7)  # noqa: ASYNC251  # as getpass does in a notebook
+        await asyncio.sleep(0.03)
+        time.sleep(1.7)  # noqa: ASYNC251  # as getpass does in a notebook
         return database.password
 
     prompts = Prompts(stand_still)
     other = DatabasePool(
-        settings_for(second_database, by=proxy, acquire_timeout=0.6), prompts=prompts
+        settings_for(second_database, by=proxy, acquire_timeout=1.5), prompts=prompts
     )
     try:
         assert await asyncio.gather(
@@ -149,3 +149,15 @@ async def test_what_was_typed_is_shown_nowhere(pool, database, caplog):
     shown = f"{refused.value!r} {refused.value} {vars(sales)!r} {vars(prompts)!r} {caplog.text}"
     assert "hunter2" not in shown
     assert database.password not in shown
+
+
+async def test_the_user_is_asked_behind_a_pooler_too(pool, database, pgbouncer):
+    user = User("hunter2", database.password)
+    where = {"host": pgbouncer.host, "port": pgbouncer.port}
+    sales = pool(Prompts(user), **where)
+    with pytest.raises(ConnectFailed, match="authentication failed"):
+        await run(sales, "select 1")
+    assert await run(sales, "select 1") == 1
+    assert len(user.asked) == 2
+    with pytest.raises(ConnectFailed, match="the server wants a password"):
+        await run(pool(None, **where), "select 1")
