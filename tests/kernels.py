@@ -14,11 +14,12 @@ import queue
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO, TypeAlias
 
 import pytest
 from jupyter_client import KernelManager
@@ -278,47 +279,83 @@ def configure(folder: Path, **databases: TestDatabase) -> dict[str, str]:
     return {f"TEST_DSN_{name.upper()}": database.dsn for name, database in databases.items()}
 
 
+class Backend(NamedTuple):
+    """A row of pg_stat_activity."""
+
+    pid: int
+    query: str
+    wait_event: str | None
+
+
+Look: TypeAlias = Callable[[str], Awaitable[list[Backend]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What a connection of the test's own sees of the other backends of some databases."""
+    """What connections of the test's own see of the other backends of some databases."""
 
     databases: tuple[TestDatabase, ...]
 
     def queries(self, state: str = "active") -> list[str]:
         """Give the queries of the backends in this state; `%` is any."""
-        return [query for _, query, _ in self._backends(state)]
+        return [backend.query for backend in self._until(lambda _: True, state)]
 
     def pids(self, state: str = "active") -> list[int]:
         """Give their process ids."""
-        return [pid for pid, _, _ in self._backends(state)]
-
-    def until_streaming(self) -> None:
-        """Wait until a backend is ahead of its client with the rows of a large result."""
-        wait_until(lambda: "ClientWrite" in [event for _, _, event in self._backends("active")])
+        return [backend.pid for backend in self._until(lambda _: True, state)]
 
     def until(self, count: int = 1, *, within: float = 10.0) -> None:
         """Wait until so many queries run at the same moment."""
-        wait_until(lambda: len(self.queries()) == count, within=within, what=f"{count} queries")
+        self._until(lambda found: len(found) == count, within=within)
+
+    def until_streaming(self) -> None:
+        """Wait until a backend is ahead of its client with the rows of a large result."""
+        self._until(lambda found: "ClientWrite" in [backend.wait_event for backend in found])
 
     def until_gone(self, state: str = "%", *, within: float = 5.0) -> None:
         """Wait until no backend is left in this state."""
-        wait_until(lambda: not self.queries(state), within=within, what="the backends to go")
+        self._until(lambda found: not found, state, within=within)
 
-    def _backends(self, state: str) -> list[tuple[int, str, str | None]]:
-        async def ask(database: TestDatabase) -> list[tuple[int, str, str | None]]:
-            async with database.connection() as connection:
-                rows = await connection.fetch(
-                    "select pid, query, wait_event from pg_stat_activity where datname = $1"
-                    " and state like $2 and pid <> pg_backend_pid()",
-                    database.name,
-                    state,
-                )
-            return [tuple(row) for row in rows]
+    def _until(
+        self,
+        done: Callable[[list[Backend]], bool],
+        state: str = "active",
+        *,
+        within: float = 10.0,
+    ) -> list[Backend]:
+        async def wait() -> list[Backend]:
+            async with self._connected() as look:
+                deadline = time.monotonic() + within
+                while not done(found := await look(state)):
+                    assert time.monotonic() < deadline, f"waited {within:g} s in vain: {found}"
+                    await asyncio.sleep(0.01)
+                return found
 
-        async def ask_all() -> list[tuple[int, str, str | None]]:
-            return [each for database in self.databases for each in await ask(database)]
+        return asyncio.run(wait())
 
-        return asyncio.run(ask_all())
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Look]:
+        """Connect to each server once; one statement sees all its databases at one moment."""
+        async with AsyncExitStack() as stack:
+            servers = {(each.host, each.port): each for each in self.databases}
+            connections = [
+                await stack.enter_async_context(each.connection()) for each in servers.values()
+            ]
+            names = [each.name for each in self.databases]
+
+            async def look(state: str) -> list[Backend]:
+                return [
+                    Backend(*row)
+                    for connection in connections
+                    for row in await connection.fetch(
+                        "select pid, query, wait_event from pg_stat_activity"
+                        " where datname = any($1) and state like $2 and pid <> pg_backend_pid()",
+                        names,
+                        state,
+                    )
+                ]
+
+            yield look
 
 
 def _is_settled(state: Any) -> bool:
