@@ -133,9 +133,7 @@ def _transaction(cell: Cell, statements: Sequence[Statement], steps: Sequence[St
     return Transaction.EACH if alone else Transaction.ALL
 
 
-def _explained(
-    cell: Cell, statements: Sequence[Statement]
-) -> tuple[Cell, tuple[Statement, ...]]:
+def _explained(cell: Cell, statements: Sequence[Statement]) -> tuple[Cell, tuple[Statement, ...]]:
     """Ask for the plan of the statement. What is about rows has no meaning then."""
     options = cell.options
     if len(statements) > 1:
