@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from pgmagic.answers import Answers, assemble
-from pgmagic.columns import Budget, FrameOptions, listing
+from pgmagic.columns import Budget, FrameOptions, listing, outgoing
 from pgmagic.database.checks import check
 from pgmagic.database.configuration import Configuration, load
 from pgmagic.database.passwords import Ask, Prompts
@@ -18,7 +18,7 @@ from pgmagic.database.pool import DatabasePool
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.database.statistics import DatabaseStatistics, Sample
 from pgmagic.database.translation import translated
-from pgmagic.dispatch import dispatch
+from pgmagic.dispatch import dispatch, write
 from pgmagic.errors import CellError, FanOutError
 from pgmagic.export import Export
 from pgmagic.language.destination import destination
@@ -27,8 +27,10 @@ from pgmagic.language.options import Options
 from pgmagic.language.plan import Plan, plan
 from pgmagic.language.statements import read
 from pgmagic.language.targets import resolve_targets
+from pgmagic.meeting import Meeting
 from pgmagic.outcome import Answer, Failure, Outcome
 from pgmagic.watch import Watch
+from pgmagic.writing import IfExists, Writing
 
 __all__ = ["Client"]
 
@@ -233,6 +235,52 @@ class Client:
             options=Options(**options),
         )
         return (await self.run(self.plan(cell, values or {}))).value
+
+    async def write(
+        self,
+        frame: Any,
+        on: str | Sequence[str] = (),
+        *,
+        table: str,
+        if_exists: IfExists = "fail",
+        watch: Watch | None = None,
+    ) -> tuple[Answer, ...]:
+        """Write a pandas, polars or Arrow frame into a table, on all databases or on none.
+
+        `table` is a name as in SQL, with its schema or without. Where there is such a table,
+        "append" adds to it, its columns by name, and "replace" puts another one there. NaN, NaT
+        and NA of pandas become NULL. Raises as `query` does, and then nothing has changed.
+        """
+        if if_exists not in get_args(IfExists):
+            raise CellError(f"if_exists takes {', '.join(get_args(IfExists))}, not {if_exists!r}")
+        targets = self.targets((on,) if isinstance(on, str) else on)
+        ready = await asyncio.to_thread(outgoing, frame)
+        meeting, watch = Meeting(targets), watch or Watch()
+        writings = [
+            Writing(
+                database=name,
+                pool=self.pool(name),
+                meeting=meeting,
+                watch=watch,
+                outgoing=ready,
+                table=table,
+                if_exists=if_exists,
+                together=len(targets) > 1,
+            )
+            for name in targets
+        ]
+        outcomes = await write(writings, meeting, watch)
+        answers = tuple(outcome for outcome in outcomes if isinstance(outcome, Answer))
+        failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+        if not failures:
+            return answers
+        if len(outcomes) == 1:
+            raise failures[0].error
+
+        async def again() -> Any:
+            return await self.write(frame, targets, table=table, if_exists=if_exists)
+
+        raise FanOutError(outcomes, failures, retry=again)
 
     def plan(self, cell: Cell, namespace: Mapping[str, Any]) -> Plan:
         """Decide what a cell does, without touching a database. Raises `CellError`."""

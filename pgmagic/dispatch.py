@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
 from pgmagic import journal
 from pgmagic.columns import Budget, FrameOptions, Progress
@@ -15,8 +16,9 @@ from pgmagic.language.plan import Plan, Transaction
 from pgmagic.meeting import Meeting
 from pgmagic.outcome import Answer, Failure, Outcome
 from pgmagic.watch import Watch
+from pgmagic.writing import Writing
 
-__all__ = ["dispatch"]
+__all__ = ["dispatch", "write"]
 
 
 async def dispatch(
@@ -50,7 +52,31 @@ async def dispatch(
     ]
     if len(executions) == 1:
         return (await _outcome(executions[0], watch),)
-    tasks = [asyncio.create_task(_outcome(execution, watch)) for execution in executions]
+    return await _all([_outcome(execution, watch) for execution in executions])
+
+
+async def write(writings: Sequence[Writing], meeting: Meeting, watch: Watch) -> tuple[Outcome, ...]:
+    """Write one frame to many databases at the same time; one outcome each, as `dispatch`."""
+
+    async def outcome(writing: Writing) -> Outcome:
+        started = time.monotonic()
+        result: Outcome
+        try:
+            result = await writing.run()
+        except PgMagicError as error:
+            elapsed = time.monotonic() - started
+            result = Failure(database=writing.database, error=error, elapsed=elapsed)
+        finally:
+            meeting.leave(writing.database)
+        watch.outcomes[writing.database] = result
+        return result
+
+    return await _all([outcome(writing) for writing in writings])
+
+
+async def _all(works: Sequence[Coroutine[Any, Any, Outcome]]) -> tuple[Outcome, ...]:
+    """Do all at the same time; where that is cancelled, wait until each has ended."""
+    tasks = [asyncio.create_task(work) for work in works]
     try:
         await asyncio.wait(tasks)
     finally:

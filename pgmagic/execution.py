@@ -175,7 +175,10 @@ class Execution:
                 return await copy_out(connection, statement.sql, self.budget, self.step.database)
         # Prepared outside the transaction where that can be: a statement that the server can't
         # read as it is would end it. A pooler may lend another connection for each of the two.
-        begin_late = begin and not self.pool.pooled
+        # The driver leaves a prepared statement's implicit transaction open, and no isolation
+        # level can be set in that any more.
+        isolated = self.plan.cell.options.parallel is not None
+        begin_late = begin and not self.pool.pooled and not isolated
         if begin and not begin_late:
             await self._begin(lease)
         prepared = await prepare(connection, statement, self.step.database, by=prepare_on)

@@ -4,6 +4,7 @@ from pgmagic.columns.agreement import Agreement, ColumnsDiffer, agree
 from pgmagic.columns.budget import Budget
 from pgmagic.columns.catalog import describe
 from pgmagic.columns.copybinary import DecodeError
+from pgmagic.columns.copyin import copy_in
 from pgmagic.columns.copyout import copy_out
 from pgmagic.columns.decoder import accelerated
 from pgmagic.columns.frame import combine, to_frame
@@ -11,6 +12,7 @@ from pgmagic.columns.inlining import inline
 from pgmagic.columns.joining import joined
 from pgmagic.columns.listing import listing
 from pgmagic.columns.options import FrameOptions, Progress
+from pgmagic.columns.outgoing import Outgoing, outgoing
 from pgmagic.columns.preparing import prepare
 from pgmagic.columns.reading import Reading, Sink, read
 
@@ -20,17 +22,20 @@ __all__ = [
     "ColumnsDiffer",
     "DecodeError",
     "FrameOptions",
+    "Outgoing",
     "Progress",
     "Reading",
     "Sink",
     "accelerated",
     "agree",
     "combine",
+    "copy_in",
     "copy_out",
     "describe",
     "inline",
     "joined",
     "listing",
+    "outgoing",
     "prepare",
     "read",
     "to_frame",
