@@ -146,7 +146,7 @@ class _Head:
         if fragment.startswith("-"):
             given = {word[0] for word, _ in self.words if not word.start() < cursor <= word.end()}
             left = (option for option in self.options.values() if option.name not in given)
-            return _beginning(fragment, ((o.name, f"option · {o.help}") for o in left))
+            return _beginning(fragment, ((option.name, "option") for option in left))
         return _beginning(fragment, self._targets())
 
     def _value(self, option: Option, fragment: str) -> Completion:

@@ -30,6 +30,8 @@ __all__ = ["Completions"]
 
 logger = logging.getLogger(__name__)
 
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+
 
 class Completions:
     """What the Tab key offers in cells of pgmagic, and what is known for it."""
@@ -104,8 +106,9 @@ class Completions:
             found = None
         if found is None:
             return {"completions": []}
+        # JupyterLab breaks the lines of what stands beside a completion, into each other.
         completions = [
-            SimpleCompletion(suggestion.text, type=suggestion.about)
+            SimpleCompletion(suggestion.text, type=suggestion.about.replace(" ", NO_BREAK_SPACE))
             for suggestion in found.suggestions
         ]
         # An empty list does not keep the other matchers away, and Jedi would read SQL for seconds;

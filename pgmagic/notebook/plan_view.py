@@ -13,6 +13,7 @@ LONGEST = 200  # characters of a condition that are shown
 _RULES = """
 .pgm-plans { display: flex; flex-wrap: wrap; gap: 12px; align-items: flex-start }
 .pgm-plans .pgm-frame { max-width: 100%; overflow-x: auto }
+.pgm.pgm.plan tbody tr:nth-child(even) { background: none }
 .pgm.pgm.plan td { vertical-align: top; padding-top: 2px; padding-bottom: 2px }
 .pgm.pgm.plan td.step { text-align: left; white-space: normal; min-width: 220px }
 .pgm.plan td.step .more { color: var(--dim); font-size: 11px; overflow-wrap: anywhere }

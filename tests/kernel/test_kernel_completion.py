@@ -19,7 +19,7 @@ def ask(kernel, marked):
     offered = content["metadata"].get("_jupyter_types_experimental", [])
     return {
         "texts": [one["text"] for one in offered],
-        "types": {one["text"]: one["type"] for one in offered},
+        "types": {one["text"]: one["type"].replace("\N{NO-BREAK SPACE}", " ") for one in offered},
         "fragment": code[content["cursor_start"] : content["cursor_end"]],
     }
 
