@@ -189,6 +189,20 @@ def test_html_says_the_same_and_escapes_what_the_server_says():
     assert "<script>x</script>" in text
 
 
+def test_databases_with_the_same_plan_share_one_tree():
+    slower = MEASURED.replace('"Actual Total Time": 60.0', '"Actual Total Time": 5.0')
+    html = plans_html(QueryPlans({"ewr": MEASURED, "jfk": slower}))
+    outline = Outline()
+    outline.feed(html)
+    text = " ".join(outline.text)
+    assert text.count("Hash Left Join") == 1
+    assert "worst on ewr" in text
+    assert "worst on jfk" in text
+    assert html.count("<table>") == 1
+    different = QueryPlans({"ewr": MEASURED, "jfk": answer(node("Result", 1.0))})
+    assert plans_html(different).count("<table>") == 2
+
+
 @pytest.mark.parametrize("text", ["[]", "{}", "[{}]", "null"])
 def test_what_is_no_plan_is_refused(text):
     with pytest.raises(ValueError, match="no plan"):
