@@ -3,6 +3,7 @@
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from inspect import cleandoc
 from typing import Any, TypeVar, get_args
 
 from pgmagic.database.settings import DatabaseSettings
@@ -18,9 +19,9 @@ def described(options: Sequence[Option]) -> Callable[[F], F]:
 
     def describe(magic: F) -> F:
         width = max(len(_usage(option)) for option in options)
-        table = [f"      {_usage(option):<{width}}  {option.help}" for option in options]
-        about = (magic.__doc__ or "").rstrip()
-        magic.__doc__ = "\n".join([about, "", "    Options:", *table, ""])
+        table = [f"  {_usage(option):<{width}}  {option.help}" for option in options]
+        about = cleandoc(magic.__doc__ or "")
+        magic.__doc__ = "\n".join([about, "", "Options:", *table])
         return magic
 
     return describe
