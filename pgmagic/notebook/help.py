@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.language.options import Option, python_name
 
-__all__ = ["CLOSE", "CONNECT", "LINE_OPTIONS", "SANDBOX", "SERVE", "described"]
+__all__ = ["CLOSE", "CONNECT", "LINE_OPTIONS", "SANDBOX", "SERVE", "WRITE", "described"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -94,6 +94,18 @@ SANDBOX: tuple[Option, ...] = (
     Option("--reset", "reset", "make the databases anew"),
 )
 
+WRITE: tuple[Option, ...] = (
+    Option("--table", "table", "name of the table, with its schema or without", "NAME"),
+    Option(
+        "--if-exists",
+        "if_exists",
+        "where there is such a table: leave it alone, add to it, or put another one there",
+        "fail|append|replace",
+        choices=("fail", "append", "replace"),
+    ),
+    Option("--write", "write", "say that data may be changed: without it nothing is"),
+)
+
 SERVE: tuple[Option, ...] = (
     Option("--port", "port", "port to listen on; 0, the default, is any free one", "N", _whole),
     Option("--stop", "stop", "stop serving"),
@@ -108,5 +120,6 @@ LINE_OPTIONS: dict[str, tuple[Option, ...]] = {
     "pg_schema": (),
     "pg_diff": (),
     "pg_serve": SERVE,
+    "pg_write": WRITE,
 }
 """The options of every line magic but `%pg` itself."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,13 @@ from IPython.core.magic import (
     no_var_expand,
 )
 from IPython.display import display
-from traitlets import Bool, Enum, Float, Integer, Unicode
+from traitlets import Bool, Enum, Float, Integer, Unicode, observe
 
 from pgmagic import sandbox
 from pgmagic.client import Client
 from pgmagic.database.configuration import from_options
 from pgmagic.database.settings import DatabaseSettings
-from pgmagic.errors import CellError, FanOutError
+from pgmagic.errors import CellError, FanOutError, MissingVariable
 from pgmagic.http import StatisticsServer
 from pgmagic.language.line import Cell, read_cell, read_line, read_words
 from pgmagic.language.options import OPTIONS, Options
@@ -31,7 +31,7 @@ from pgmagic.notebook.background import Background
 from pgmagic.notebook.caption import caption
 from pgmagic.notebook.completion import Completions
 from pgmagic.notebook.display import SandboxProgress, notices, show_text
-from pgmagic.notebook.help import CLOSE, CONNECT, LINE_OPTIONS, SANDBOX, SERVE, described
+from pgmagic.notebook.help import CLOSE, CONNECT, LINE_OPTIONS, SANDBOX, SERVE, WRITE, described
 from pgmagic.notebook.loop import NotebookLoop
 from pgmagic.notebook.panel import PoolPanel
 from pgmagic.notebook.progress import CellProgress
@@ -58,6 +58,11 @@ class PgMagics(Magics):
     progress = Enum(("auto", "on", "off"), "auto", help="progress of cells that take a while").tag(
         config=True
     )
+    max_result_bytes = Integer(
+        None,
+        allow_none=True,
+        help="memory that a cell's rows may take; by itself a quarter of what is free, 0: any",
+    ).tag(config=True)
 
     def __init__(self, shell: InteractiveShell, home: NotebookLoop, client: Client) -> None:
         super().__init__(shell)
@@ -67,6 +72,12 @@ class PgMagics(Magics):
         self._panel: PoolPanel | None = None
         self._sandbox: Sandbox | None = None
         self._server = StatisticsServer(client.statistics)
+        self._bound_memory()
+
+    @observe("max_result_bytes")
+    def _bound_memory(self, _change: object = None) -> None:
+        if hasattr(self, "client"):  # the configuration is read before there is one
+            self.client.max_result_bytes = self.max_result_bytes
 
     async def cell(self, line: str, body: str) -> Any:
         """Run a top-level `%%pg` cell: the input transformer has put an await before this."""
@@ -150,6 +161,32 @@ class PgMagics(Magics):
             show_text(self.home.run(self.client.close_session(session, *names)))
         else:
             self.home.run(self.client.close(*names))
+
+    @no_var_expand
+    @needs_local_scope
+    @line_magic
+    @described(WRITE)
+    def pg_write(self, line: str, local_ns: Mapping[str, Any] | None = None) -> None:
+        """Write a frame into a table, on one database, or on all of several or none.
+
+            %pg_write FRAME target [target …] --table NAME --write [--if-exists …]
+
+        FRAME is a variable: a frame of pandas, polars or Arrow. A new table takes its types from
+        the frame, rows that are appended go by the names of their columns.
+        """
+        words, given = read_words(line, "%pg_write", WRITE)
+        names = ChainMap(dict(local_ns or {}), self.shell.user_ns)
+        if not words or words[0] not in names:
+            raise MissingVariable(
+                "%pg_write begins with the variable of a frame"
+                + (f", and there is no {words[0]}" if words else ""),
+                hint="%pg_write FRAME target --table NAME --write",
+            )
+        if "table" not in given:
+            raise CellError("%pg_write needs --table NAME")
+        if not given.pop("write", False):
+            raise CellError("%pg_write changes data, and that has to be said: --write")
+        self.home.run(self._write(names[words[0]], words[1:], given))
 
     @no_var_expand
     @line_magic
@@ -279,6 +316,17 @@ class PgMagics(Magics):
         if cell.options.stats:
             self._after_this_cell(self._show_panel)
         return self._deliver(cell, answers.value)
+
+    async def _write(self, frame: Any, words: Sequence[str], given: Mapping[str, Any]) -> None:
+        targets, watch = self.client.targets(words), Watch()
+        async with CellProgress(watch, targets, awaited=False, mode=self.progress) as progress:
+            try:
+                answers = await self.client.write(frame, targets, watch=watch, **given)
+            except FanOutError as error:
+                error.retry_with(self.home.run)
+                raise
+            notes = notices(answers)
+            progress.conclude(caption(answers, progress.elapsed, read_only=False, notes=notes))
 
     def _show_panel(self) -> None:
         """Show a panel; only the newest one is live."""

@@ -178,7 +178,7 @@ async def test_nothing_is_left_after_a_cancel(client, tmp_path):
 
 
 async def test_a_file_that_cannot_be_made(client, tmp_path):
-    with pytest.raises(ExportError, match="x.parquet can't be written"):
+    with pytest.raises(ExportError, match=r"x\.parquet can't be written"):
         await client.query("select 1", on="a", to=f"{tmp_path}/nosuch/x.parquet")
     assert (await client.query("select 1 as one", on="a"))["one"].tolist() == [1]
 

@@ -1,6 +1,7 @@
 """One table read on several connections: the same rows, of one moment."""
 
 import asyncio
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -54,7 +55,7 @@ async def test_the_order_of_the_parts_is_always_the_same(client, table):
         "select * from only t as x where x.n % 3 = 0 or false -- the end",
         'select "n", (select max(n) from t) as most from public.t where n > {least}',
         "select n is distinct from 5 as d, extract(year from now()) as y from t x where n < 100",
-        "select unnest(array[n, m]) as u from t where name in (select name from t where n < 50)",
+        "select unnest(array[n, m]) from t where n = any (array(select n from t where n < 50))",
     ],
 )
 async def test_conditions_aliases_and_values_stay(client, table, sql):
@@ -80,13 +81,11 @@ async def test_all_parts_are_of_one_moment(client, table, database):
         async with database.connection() as connection:
             while not stop.is_set():
                 await connection.execute(
-                    "with a as (update accounts set amount = amount - 7 where id = $1) "
-                    "update accounts set amount = amount + 7 where id = $2",
+                    "update accounts set amount = amount + case id when $1 then -7 else 7 end "
+                    "where id in ($1, $1 % 5000 + 1)",
                     moved * 37 % 5000 + 1,
-                    (moved * 91 + 2500) % 5000 + 1,
-                ) if moved * 37 % 5000 != (moved * 91 + 2500) % 5000 else None
+                )
                 moved += 1
-                await asyncio.sleep(0)
 
     mover = asyncio.create_task(move())
     try:
@@ -169,8 +168,6 @@ async def test_a_part_that_fails_stops_the_others(client, table):
 
 async def test_a_busy_pool_is_no_reason_to_wait_for_ever(client, table):
     """Each cell needs one connection; the others are welcome where there are any."""
-    from dataclasses import replace
-
     await client.add(replace(client.databases["a"], max_size=3, acquire_timeout=5.0))
     frames = await asyncio.gather(
         *(client.query("select n from t", on="a", parallel=4) for _ in range(6))
