@@ -76,6 +76,8 @@ def _beside(plans: Sequence[QueryPlan]) -> str:
         blamed: list[str] = []
         for plan, (_, node) in zip(plans, steps, strict=True):
             own, share, number = rows_of(plan, node)[:3]
+            if node.misjudged is not None:
+                number += f" (estimated {node.estimated:,.0f})"
             worst = ' class="worst"' if node is plan.worst else ""
             cells.append(
                 f"<td{worst}>{escaped(own)}</td><td{worst}>{escaped(share)}{_bar(plan, node)}</td>"
