@@ -1,12 +1,8 @@
 """SQL colours in a real JupyterLab."""
 
-import json
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import expect
 
-ROOT = Path(__file__).parents[2]
 SQL = "%%pg ewr\nselect count(*) from flights where month = 1"
 PYTHON = "from math import pi  # and so on"
 TYPE = """([index, source]) => {
@@ -64,10 +60,3 @@ def test_colours_follow_what_is_typed(notebook):
 def test_other_magics_keep_their_colours(notebook):
     one = notebook("%%pgx\nselect 1", "x = 1  # %%pg")
     expect(one.page.locator(".pgmagic-magic-line")).to_have_count(0)
-
-
-def test_the_version_is_in_the_name_of_the_file():
-    package = json.loads((ROOT / "labextension" / "package.json").read_text())
-    load = package["jupyterlab"]["_build"]["load"]
-    assert load == f"static/remoteEntry.{package['version']}.js"
-    assert (ROOT / "labextension" / load).is_file()
