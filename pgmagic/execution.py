@@ -188,6 +188,8 @@ class Execution:
         with self._translated(prepared.statement):
             if prepared.handle.get_attributes() and self.plan.keeps(index):
                 result = await self._rows(lease, index, prepared)
+            elif prepared.handle.get_attributes() and statement.kind.read:
+                result = await self._unwanted_rows(lease, prepared)
             else:
                 await prepared.handle.fetch(*prepared.arguments)
                 result = Result(tag=prepared.handle.get_statusmsg() or "")
@@ -222,6 +224,14 @@ class Execution:
             exported=None if sink is None else reading.rows,
             notes=reading.notes,
         )
+
+    async def _unwanted_rows(self, lease: Lease, prepared: Prepared) -> Result:
+        """Read over the rows of a statement that is not the last: there may be many."""
+        attributes = prepared.handle.get_attributes()
+        described = await describe(lease.connection, attributes, self.pool.types)
+        all_rows = replace(self, options=replace(self.options, limit=None))
+        reading = await all_rows._read(lease.connection, prepared, described, _ignore)
+        return Result(tag=reading.tag)
 
     async def _read(
         self,
@@ -261,21 +271,25 @@ class Execution:
             prepared.arguments,
             prepared.handle.get_parameters(),
         )
-        await check_rows_stand_alone(connection, inlined.sql)
         whole = divisible(replace(prepared.statement, sql=inlined.sql))
         note = None
-        if options.by is None:
-            predicates = await page_ranges(connection, whole, options.parallel)
-        else:
-            predicates, note = await column_ranges(connection, whole, options.by, options.parallel)
+        # Where an error stands in what is sent from here on says nothing about the cell.
+        with translated(self.step.database):
+            await check_rows_stand_alone(connection, inlined.sql)
+            if options.by is None:
+                predicates = await page_ranges(connection, whole, options.parallel)
+            else:
+                predicates, note = await column_ranges(
+                    connection, whole, options.by, options.parallel
+                )
 
         async def read_part(connection: Any, part: str) -> Reading:
-            # Where an error stands in the part says nothing about the cell.
             with translated(self.step.database):
                 return await self._read(connection, prepared, described, sink, part)
 
         parts = [whole.part(predicate) for predicate in predicates]
-        reading = joined(await read_parts(lease, self.pool, parts, read_part))
+        readings = await read_parts(lease, self.pool, parts, read_part, self._local_settings())
+        reading = joined(readings)
         return reading if note is None else replace(reading, notes=(*reading.notes, note))
 
     async def _begin(self, lease: Lease) -> None:
@@ -317,3 +331,7 @@ class Execution:
             statement_timeout=self.plan.cell.options.timeout
             or self.pool.settings.statement_timeout,
         )
+
+
+async def _ignore(_batch: object) -> None:
+    """Take rows that nobody wants."""

@@ -20,17 +20,23 @@ ReadPart: TypeAlias = Callable[[Any, str], Awaitable[Reading]]
 
 
 async def read_parts(
-    keeper: Lease, pool: DatabasePool, parts: Sequence[str], read: ReadPart
+    keeper: Lease,
+    pool: DatabasePool,
+    parts: Sequence[str],
+    read: ReadPart,
+    settings: Sequence[str] = (),
 ) -> list[Reading]:
     """Read every part, on as many connections as there are parts and the pool can lend.
 
     `keeper` is in a transaction of `ISOLATION`, in which it stays while others use its snapshot;
     it reads as well, so the parts are read even where no other connection comes free. `read` is
-    given a connection and a part. Gives the readings in the order of `parts`. The first failure
-    stops the others on the server and is raised.
+    given a connection and a part; `settings` are statements that each transaction begins with.
+    Gives the readings in the order of `parts`. The first failure stops the others on the server
+    and is raised.
     """
     with translated(pool.name):
         snapshot = await keeper.connection.fetchval("select pg_export_snapshot()")
+    begin = [f"begin {ISOLATION} read only", f"set transaction snapshot '{snapshot}'", *settings]
     left = iter(enumerate(parts))
     done: dict[int, Reading] = {}
 
@@ -42,9 +48,7 @@ async def read_parts(
         try:
             async with pool.acquire() as lease:
                 with translated(pool.name):
-                    await lease.connection.execute(
-                        f"begin {ISOLATION} read only; set transaction snapshot '{snapshot}'"
-                    )
+                    await lease.connection.execute("; ".join(begin))
                 await work(lease.connection)
         except (PoolTimeout, ConnectFailed):
             pass  # the others have to do

@@ -1,6 +1,7 @@
 """Where `--to` puts the rows of a cell, as its ending says."""
 
 from dataclasses import dataclass
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -24,11 +25,12 @@ class Destination:
     folder: bool = False
 
 
-def destination(text: str) -> Destination:
+def destination(path: str | PathLike[str]) -> Destination:
     """Read a path. One that ends in `/` is a folder of Parquet files.
 
     Raises `ValueError` with what it takes.
     """
+    text = fspath(path)
     path = Path(text).expanduser()
     if text.endswith("/"):
         return Destination(path=path, format="parquet", folder=True)

@@ -130,7 +130,7 @@ async def test_a_value_without_a_place_stops_the_file(client, tmp_path, value, m
 
 async def test_no_rows_are_a_file_with_columns(client, tmp_path):
     path = tmp_path / "x.parquet"
-    await client.query(f"{ROWS} limit 0", on=["a", "b"], to=str(path))
+    await client.query(f"{ROWS} limit 0", on=["a", "b"], to=path)
     table = pq.read_table(path)
     assert (table.column_names, len(table)) == (["database", "n", "name"], 0)
 

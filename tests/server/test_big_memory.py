@@ -54,6 +54,12 @@ async def test_what_is_held_counts_not_what_travels(client):
     assert len(frame) == 600_000
 
 
+async def test_rows_of_statements_before_the_last_are_not_held(client):
+    client.max_result_bytes = 2_000_000
+    frame = await client.query(f"{WIDE}; select 1 as one", on="a", values={"rows": 50_000})
+    assert frame["one"].tolist() == [1]
+
+
 async def test_rows_beyond_a_limit_are_not_held(client):
     client.max_result_bytes = 2_000_000
     frame = await client.query(WIDE, on="a", values={"rows": 1_000_000}, limit=100)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from pgmagic.client import Client
 from pgmagic.errors import CellError, FanOutError, NotCommitted, QueryError
+from pgmagic.watch import Watch
 from tests.server.conftest import settings_of
 
 BERLIN = "Europe/Berlin"
@@ -277,6 +278,21 @@ async def test_a_failed_replace_leaves_the_old_table(client):
     with pytest.raises(QueryError):  # the server takes no zero character
         await client.write(pd.DataFrame({"n": ["a\0b"]}), "a", table="t", if_exists="replace")
     assert (await client.query("select * from t", on="a"))["n"].tolist() == [1]
+
+
+async def test_a_cancel_leaves_nothing(client):
+    rows = 3_000_000
+    frame = pd.DataFrame({"n": np.arange(rows), "x": ["x" * 20] * rows})
+    watch = Watch()
+    task = asyncio.create_task(client.write(frame, ["a", "b"], table="t", watch=watch))
+    while not any(progress.rows > 100_000 for progress in watch.progress.values()):
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    left = await client.query("select to_regclass('t')::text as t", on=["a", "b"])
+    assert left["t"].isna().all()
+    assert [client.pool(name).statistics().in_use for name in "ab"] == [0, 0]
 
 
 async def test_indexes_with_names_become_columns(client):
