@@ -1,132 +1,170 @@
 """From the server to a table in memory: pgmagic beside the other ways.
 
-    python benchmarks/bench.py [--sf 0.1] [--rounds 5] [--out build/bench.json]
+    make bench SF=0.5
+    python benchmarks/bench.py [--sf 0.1] [--rounds 7] [--write-docs]
 
-Starts a server of its own and fills a table of the shape of TPC-H's lineitem, six million rows
-for `--sf 1`, with generated values. Every contender then reads all of it over TCP from a fresh
-process, one after the other, round after round, so that a busy machine is fair to all. Prints
-the medians: seconds from the query to the finished table, connections made and modules imported
-before, and the peak of the process's memory. A contender that isn't installed is left out:
-`pip install --group bench`.
+Starts a server of its own and fills the tables of bench_tables.py. Every contender reads every
+table whole over TCP, each time in a fresh process, one after the other, round after round, so
+that a busy machine is fair to all. Then one frame of three databases is read at once, beside
+psql on one after the other; and cells of 20 rows are run in a kernel. Prints medians, and writes
+them to build/bench.json with all single measurements. With `--write-docs` they go into
+docs/performance.md as well. What can't run is named, with the reason.
 """
 
 import argparse
 import asyncio
 import json
-import platform
-import statistics
+import os
 import subprocess
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import asyncpg
-from bench_contenders import CONTENDERS
+from bench_cells import measure_cells
+from bench_contenders import CONTENDERS, LIMIT
+from bench_machine import describe_machine
+from bench_report import as_text, write_docs
+from bench_results import Race, verdicts
+from bench_tables import DATABASES, TABLES, fill
 
-from pgmagic.columns import accelerated
 from pgmagic.sandbox.binaries import find_binaries
 from pgmagic.sandbox.server import Server
 
-ROWS = 6_000_000  # at --sf 1
-QUERY = "select * from lineitem"
-TABLE = """
-create unlogged table lineitem as select
-    (n / 4)::int8 as l_orderkey,
-    (n * 7919 % 200000)::int4 as l_partkey,
-    (n * 104729 % 10000)::int4 as l_suppkey,
-    (n % 4 + 1)::int4 as l_linenumber,
-    (n % 50 + 1)::numeric(15, 2) as l_quantity,
-    (n * 31 % 10000000 / 100.0)::numeric(15, 2) as l_extendedprice,
-    (n % 11 / 100.0)::numeric(15, 2) as l_discount,
-    (n % 9 / 100.0)::numeric(15, 2) as l_tax,
-    (array['A', 'N', 'R'])[n % 3 + 1]::char(1) as l_returnflag,
-    (array['O', 'F'])[n % 2 + 1]::char(1) as l_linestatus,
-    date '1992-01-02' + (n % 2500)::int4 as l_shipdate,
-    date '1992-01-31' + (n % 2460)::int4 as l_commitdate,
-    date '1992-01-03' + (n % 2550)::int4 as l_receiptdate,
-    (array['DELIVER IN PERSON', 'COLLECT COD', 'NONE', 'TAKE BACK RETURN'])[n % 4 + 1]::char(25)
-        as l_shipinstruct,
-    (array['REG AIR', 'AIR', 'RAIL', 'SHIP', 'TRUCK', 'MAIL', 'FOB'])[n % 7 + 1]::char(10)
-        as l_shipmode,
-    ('carefully final deposits ' || n)::varchar(44) as l_comment
-from generate_series(1::int8, $1) n
-"""
 CONTENDER = Path(__file__).with_name("bench_contenders.py")
-
-
-async def fill(dsn: str, rows: int) -> None:
-    connection = await asyncpg.connect(dsn)
-    await connection.execute(TABLE.replace("$1", str(rows)))
-    await connection.execute("vacuum analyze lineitem")
-    # Once over all pages, so that no contender is the first to read them.
-    await connection.execute(f"select count(l) from ({QUERY}) l")
-    await connection.close()
-
-
-def measure(name: str, dsn: str) -> dict[str, float] | None:
-    """Run one contender in a process of its own; None where it can't run."""
-    done = subprocess.run(
-        [sys.executable, str(CONTENDER), name, dsn, QUERY],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        print(f"{name}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
-        return None
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
-
-
-def race(dsn: str, rounds: int) -> dict[str, list[dict[str, float]]]:
-    measured: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
-    for _ in range(rounds):
-        for name in list(measured):
-            one = measure(name, dsn)
-            if one is None:
-                del measured[name]
-            else:
-                measured[name].append(one)
-    return measured
-
-
-def summary(measured: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, float]]:
-    return {
-        name: {key: statistics.median(one[key] for one in ones) for key in ones[0]}
-        for name, ones in measured.items()
-    }
+BUILD = Path("build/bench.json")
+WARM_UP = "select * from small"
+SETTINGS = {"shared_buffers": "512MB", "autovacuum": "off", "max_wal_size": "4GB"}
+FAN_OUT = (LIMIT, "pgmagic, pandas", "pgmagic, Arrow")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--sf", type=float, default=0.1, help="scale factor, as in TPC-H")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=Path("build/bench.json"))
-    arguments = parser.parse_args()
-    rows = round(ROWS * arguments.sf)
-    with Server(binaries=find_binaries()) as server:
-        dsn = server.dsn(tcp=True)
-        asyncio.run(fill(dsn, rows))
-        measured = race(dsn, arguments.rounds)
-    medians = summary(measured)
-    least = min(one["seconds"] for one in medians.values())
-    print(f"{rows:,} rows of lineitem, median of {arguments.rounds}")
-    for name, one in sorted(medians.items(), key=lambda item: item[1]["seconds"]):
+    """Measure, print and write."""
+    arguments = _arguments()
+    with Server(binaries=find_binaries(), settings=SETTINGS) as server:
+        inside = server.binaries.bindir / "psql"
+        if inside.exists():
+            os.environ["BENCH_PSQL"] = str(inside)
         print(
-            f"{name:<28} {one['seconds']:8.3f} s  {one['seconds'] / least:6.2f} x "
-            f"{one['peak_mb']:8.0f} MB"
+            f"PostgreSQL {server.binaries.version}: filling at scale factor {arguments.sf:g}",
+            flush=True,
         )
-    result: dict[str, Any] = {
-        "rows": rows,
+        rows = asyncio.run(fill(server, arguments.sf))
+        dsns = [server.dsn(name, tcp=True) for name in DATABASES]
+        contenders = [LIMIT, *(one for one in arguments.only if one != LIMIT)]
+        races: dict[str, Race] = {}
+        for name in arguments.tables:
+            race = races[name] = Race(rows=rows[name], about=TABLES[name].about)
+            compete(race, contenders, dsns[:1], name, arguments)
+            print(as_text(name, race), flush=True)
+        if "fan-out" in arguments.also:
+            about = "lineitem of three databases on one server; psql reads one after the other"
+            race = races["fan-out"] = Race(rows=len(dsns) * rows["lineitem"], about=about)
+            compete(race, FAN_OUT, dsns, "lineitem", arguments)
+            print(as_text("fan-out", race), flush=True)
+        if "cells" in arguments.also:
+            race = races["cells"] = Race(
+                rows=20, about="one cell in a kernel, %%pg beside %%sql, both pandas"
+            )
+            for name, times in measure_cells(dsns[0], WARM_UP, arguments.cells).items():
+                if isinstance(times, str):
+                    race.missing[name] = times
+                else:
+                    race.measured[name] = [{"seconds": seconds} for seconds in times]
+            print(as_text("cells", race), flush=True)
+        machine = describe_machine(server.binaries.version)
+    wanted = verdicts(races)
+    for verdict in wanted:
+        print(verdict)
+    result = {
+        "command": command(),
+        "scale_factor": arguments.sf,
         "rounds": arguments.rounds,
-        "python": platform.python_version(),
-        "machine": platform.platform(),
-        "accelerated": accelerated,
-        "medians": medians,
-        "all": measured,
+        "machine": machine,
+        "races": {name: race.as_json() for name, race in races.items()},
+        "wanted": [verdict.as_json() for verdict in wanted],
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")
+    if arguments.write_docs:
+        write_docs(result, races, wanted)
+
+
+def compete(
+    race: Race,
+    contenders: Iterable[str],
+    dsns: Sequence[str],
+    table: str,
+    arguments: argparse.Namespace,
+) -> None:
+    """Let all read in turn, each round beginning with another one."""
+    left = list(contenders)
+    for turn in range(arguments.rounds):
+        first = turn % max(1, len(left))
+        for name in left[first:] + left[:first]:
+            if CONTENDERS[name].slow and turn >= arguments.slow_rounds:
+                continue
+            task = {
+                "dsns": list(dsns),
+                "query": f"select * from {table}",
+                "warm_up": WARM_UP if len(dsns) == 1 else "select 1 as one",
+                "repeats": TABLES[table].repeats,
+            }
+            found = measure(name, task, arguments.timeout)
+            if isinstance(found, dict) and found["rows"] not in (None, race.rows):
+                found = f"gave {found['rows']:,} rows of {race.rows:,}"
+            if isinstance(found, str):
+                race.missing[name] = found
+                race.measured.pop(name, None)
+                left.remove(name)
+            else:
+                race.measured.setdefault(name, []).append(found)
+
+
+def measure(name: str, task: dict[str, Any], timeout: float) -> dict[str, Any] | str:
+    """Run one contender in a process of its own; give what it measured, or why it can't run."""
+    try:
+        done = subprocess.run(
+            [sys.executable, str(CONTENDER), name],
+            input=json.dumps(task),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"not done within {timeout:g} s"
+    if done.returncode < 0:
+        return f"ended by signal {-done.returncode}, as for too much memory"
+    lines = (done.stderr if done.returncode else done.stdout).strip().splitlines()
+    if not lines:
+        return "ended without a word"
+    if done.returncode:
+        return lines[-1]
+    found: dict[str, Any] = json.loads(lines[-1])
+    return found
+
+
+def command() -> str:
+    """Give the command that was run, as one would write it."""
+    return " ".join(["python", "benchmarks/bench.py", *sys.argv[1:]])
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sf", type=float, default=0.1, help="scale factor, as in TPC-H")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--slow-rounds", type=int, default=3, help="of those that are slow")
+    parser.add_argument("--cells", type=int, default=100, help="cells of 20 rows, of each magic")
+    parser.add_argument("--tables", nargs="*", choices=[*TABLES], default=[*TABLES])
+    parser.add_argument("--only", nargs="*", choices=[*CONTENDERS], default=[*CONTENDERS])
+    parser.add_argument(
+        "--also", nargs="*", choices=["fan-out", "cells"], default=["fan-out", "cells"]
+    )
+    parser.add_argument("--timeout", type=float, default=900.0, help="seconds of one reading")
+    parser.add_argument("--out", type=Path, default=BUILD)
+    parser.add_argument("--write-docs", action="store_true", help="into docs/performance.md")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
