@@ -1,5 +1,6 @@
 """Ask whoever sits at the notebook for a password."""
 
+import asyncio
 import getpass
 import signal
 import threading
@@ -10,6 +11,8 @@ from pgmagic.errors import QueryCancelled
 from pgmagic.notebook.front_end import FrontEnd, front_end
 
 __all__ = ["PasswordPrompt", "leave_alone"]
+
+MOMENT = 0.02  # seconds
 
 _left_alone: ContextVar[bool] = ContextVar("pgmagic_left_alone", default=False)
 
@@ -33,6 +36,8 @@ class PasswordPrompt:
         """Give what was typed, None where nobody can. Raises `QueryCancelled` for an interrupt."""
         if not self._somebody_is_there():
             return None
+        # One who stopped the question before this one meant this one too: let that arrive.
+        await asyncio.sleep(MOMENT)
         ask = getattr(getattr(self._shell, "kernel", None), "getpass", getpass.getpass)
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
