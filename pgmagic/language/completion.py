@@ -5,8 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pgmagic.language import catalogue, keywords
 from pgmagic.language.inventory import ForeignKey, Inventory, Named, Names, Relation
 from pgmagic.language.keywords import quoted
+from pgmagic.language.outputs import columns, relation
 from pgmagic.language.places import Fits, Place, place
-from pgmagic.language.scopes import Scope, Source, Table, columns, relation, scope, targets
+from pgmagic.language.scopes import Scope, scope, targets
+from pgmagic.language.sources import Source, Table
 from pgmagic.language.suggestions import MOST, Completion, Gathering, Suggestion
 from pgmagic.language.syntax import Level, Marked, mark
 

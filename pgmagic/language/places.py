@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from pgmagic.language.scopes import CHANGES, CLAUSES, SET_OPERATORS
+from pgmagic.language.sources import CHANGES, CLAUSES, SET_OPERATORS, key_at
 from pgmagic.language.syntax import VALUE, Item, Level
 
 __all__ = ["Fits", "Place", "place"]
@@ -49,10 +49,9 @@ EXPRESSIONS = frozenset(
 # Words after which another keyword has to come.
 HALF = frozenset(
     "left right full inner cross outer natural order group insert delete create alter drop nulls "
-    "partition is union intersect except do on_conflict conflict matched materialized".split()
+    "partition is union intersect except do conflict matched materialized".split()
 )
 COLUMN_COMMANDS = frozenset({"column", "constraint"})
-OPENERS = CLAUSES | {"select", "by", "set", "values", "returning", "and", "or"}
 CLAUSE_WORDS = frozenset(
     "select from where on having by returning set values limit offset using into update join "
     "insert delete with window do".split()
@@ -71,7 +70,7 @@ def place(levels: Sequence[Level]) -> Place:
         fits=fits,
         qualifier=qualifier,
         clause=_clause(level.items, at),
-        previous=_key(level.items, at - 1),
+        previous=key_at(level.items, at - 1),
         statement=statement,
     )
 
@@ -80,7 +79,7 @@ def _qualifier(items: Sequence[Item], cursor: int) -> tuple[tuple[str, ...], int
     """Read the names and dots before the cursor; give the index of the first as well."""
     parts: list[str] = []
     at = cursor
-    while _key(items, at - 1) == "." and at >= 2 and (name := items[at - 2].name) is not None:
+    while key_at(items, at - 1) == "." and at >= 2 and (name := items[at - 2].name) is not None:
         parts.append(name)
         at -= 2
     return tuple(reversed(parts)), at
@@ -91,7 +90,7 @@ def _fits(levels: Sequence[Level], at: int) -> Fits:
     if at == 0 or items[at - 1].key == "(":
         return _first(*_opening(levels, at))
     previous = items[at - 1]
-    key, before = previous.key, _key(items, at - 2)
+    key, before = previous.key, key_at(items, at - 2)
     if key == ",":
         return _after_comma(levels, at)
     if key == ":" and before == ":":
@@ -127,10 +126,8 @@ def _fits(levels: Sequence[Level], at: int) -> Fits:
         return Fits.NOTHING if key == "with" and at == 1 else Fits.EXPRESSION
     if key == "*" and before in {"select", ",", ".", "distinct", "all", "returning"}:
         return Fits.KEYWORD
-    is_operand = previous.name is not None or previous.group is not None or key in {VALUE, "]"}
-    if is_operand or key == ".":
-        is_change = _key(items, 0) == "explain" and at == 1
-        return Fits.STATEMENT if is_change else Fits.KEYWORD
+    if previous.name is not None or previous.group is not None or key in {VALUE, "]", "."}:
+        return Fits.KEYWORD
     return Fits.EXPRESSION  # after an operator
 
 
@@ -151,7 +148,7 @@ def _first(items: Sequence[Item], at: int) -> Fits:
     """Say what fits at the beginning of a statement, or of the parentheses at an index."""
     if at < 0:
         return Fits.STATEMENT
-    before, earlier = _key(items, at - 1), _key(items, at - 2)
+    before, earlier = key_at(items, at - 1), key_at(items, at - 2)
     if before == "using" and "join" in {item.key for item in items[:at]}:
         return Fits.SHARED
     if before in {"as", "materialized", "from", "join", "exists", "all", "any", "some", "in"}:
@@ -169,9 +166,9 @@ def _first(items: Sequence[Item], at: int) -> Fits:
 def _names_columns(items: Sequence[Item], at: int) -> bool:
     """Whether parentheses behind a name list columns: INSERT INTO t (, CREATE INDEX ON t ("""
     start = at - 1
-    while _key(items, start - 1) == "." and start >= 2:
+    while key_at(items, start - 1) == "." and start >= 2:
         start -= 2
-    before = _key(items, start - 1)
+    before = key_at(items, start - 1)
     if before == "as":  # INSERT INTO t AS alias (
         return _names_columns(items, start - 1)
     keys = {item.key for item in items[:start]}
@@ -200,7 +197,7 @@ def _after_comma(levels: Sequence[Level], at: int) -> Fits:
         return Fits.EXPRESSION if first is Fits.QUERY else first
     return (
         Fits.RELATION
-        if _key(items, 0) in {"table", "truncate", "lock", "vacuum"}
+        if key_at(items, 0) in {"table", "truncate", "lock", "vacuum"}
         else (Fits.EXPRESSION)
     )
 
@@ -216,7 +213,7 @@ def _after_on(items: Sequence[Item], at: int) -> Fits:
 
 def _is_cast(levels: Sequence[Level], at: int) -> bool:
     items, opening = _opening(levels, at)
-    return _key(items, opening - 1) == "cast"
+    return key_at(items, opening - 1) == "cast"
 
 
 def _clause(items: Sequence[Item], at: int) -> str:
@@ -224,11 +221,7 @@ def _clause(items: Sequence[Item], at: int) -> str:
     for index in range(min(at, len(items)) - 1, -1, -1):
         key = items[index].key
         if key in CLAUSE_WORDS | CHANGES:
-            if key == "from" and _key(items, index - 1) == "distinct":
+            if key == "from" and key_at(items, index - 1) == "distinct":
                 continue
             return key
     return ""
-
-
-def _key(items: Sequence[Item], index: int) -> str:
-    return items[index].key if 0 <= index < len(items) else ""
