@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, get_args
 
+from pgmagic import columns
 from pgmagic.answers import Answers, assemble
 from pgmagic.columns import Budget, FrameOptions, listing, outgoing
 from pgmagic.database.checks import check
@@ -34,6 +35,7 @@ from pgmagic.writing import IfExists, Writing
 
 __all__ = ["Client"]
 
+LARGE = 100_000  # rows from which the speed of the decoder is felt
 SMALL = 10_000  # rows of which a frame is made in a few milliseconds
 
 
@@ -62,6 +64,7 @@ class Client:
         self.default: str | None = configuration.default
         self.max_result_bytes = max_result_bytes
         self._pools: dict[str, DatabasePool] = {}
+        self._said_slow = False
         self._prompts = Prompts(ask) if ask else None
 
     @classmethod
@@ -323,15 +326,18 @@ class Client:
             files = None
             if export and not any(isinstance(outcome, Failure) for outcome in outcomes):
                 files = export.commit()
-        if export or sum(progress.rows for progress in watch.progress.values()) < SMALL:
-            value, notes = assemble(plan, outcomes, options, files)
+        # Those who try again, perhaps more than once, want what has come already.
+        keep = bool(known) or any(isinstance(outcome, Failure) for outcome in outcomes)
+        rows = sum(progress.rows for progress in watch.progress.values())
+        if export or rows < SMALL:
+            value, notes = assemble(plan, outcomes, options, files, keep=keep)
         else:  # in a thread: it must not hold up the loop, and with it the interrupt
-            value, notes = await asyncio.to_thread(assemble, plan, outcomes, options)
+            value, notes = await asyncio.to_thread(assemble, plan, outcomes, options, keep=keep)
         answers = Answers(
             plan=plan,
             outcomes=outcomes,
             value=value,
-            notes=(*plan.warnings, *notes),
+            notes=(*plan.warnings, *notes, *self._slow_decoder(rows)),
             elapsed=time.monotonic() - started,
         )
         if not answers.failures:
@@ -347,6 +353,13 @@ class Client:
             return (await self._finish(plan, known, Watch())).value
 
         raise FanOutError(outcomes, answers.failures, partial=value, retry=retry)
+
+    def _slow_decoder(self, rows: int) -> tuple[str, ...]:
+        """Say once, at a large result, that the compiled decoder is missing."""
+        if columns.accelerated or rows < LARGE or self._said_slow:
+            return ()
+        self._said_slow = True
+        return ("read without the compiled decoder; installed with a C compiler it is faster",)
 
     def _standard_strings(self, cell: Cell, targets: Sequence[str]) -> bool:
         """How the session of a cell, where it has one, writes its strings by now."""
