@@ -65,7 +65,7 @@ async def test_resets_open_connections(database: TestDatabase, fault_proxy: Star
     connection = await asyncpg.connect(proxy.dsn)
     sleeping = asyncio.create_task(connection.execute("select pg_sleep(30)"))
     async with database.connection() as other:
-        while not await other.fetchval(  # noqa: ASYNC110 - only the server knows
+        while not await other.fetchval(
             "select count(*) from pg_stat_activity where wait_event = 'PgSleep'"
         ):
             await asyncio.sleep(0.01)
