@@ -64,7 +64,7 @@ def main() -> None:
             print(as_text("fan-out", race), flush=True)
         if "cells" in arguments.also:
             race = races["cells"] = Race(
-                rows=20, about="one cell in a kernel, %%pg beside %%sql, both pandas"
+                rows=20, about="a cell of %%pg and of %%sql, both with pandas"
             )
             for name, times in measure_cells(dsns[0], WARM_UP, arguments.cells).items():
                 if isinstance(times, str):

@@ -37,10 +37,13 @@ def assemble(
     outcomes: Sequence[Outcome],
     options: Mapping[str, FrameOptions],
     files: Any = None,
+    *,
+    keep: bool = False,
 ) -> tuple[Any, tuple[str, ...]]:
     """Make the cell's value of what was answered, and the notes for its caption.
 
-    `files` is what it returns where the rows went to files.
+    `files` is what it returns where the rows went to files. The rows of the answers are given up
+    on the way, unless somebody is to `keep` them: not all of them fit beside the frame.
     """
     answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
     if plan.cell.options.wants_plan:
@@ -57,7 +60,7 @@ def assemble(
             continue
         if all(result.table is None and result.text is None for result in results.values()):
             continue
-        value, said = _value(plan, results, options)
+        value, said = _value(plan, results, options, keep)
         values.append(value)
         notes.update(dict.fromkeys(said))
     if plan.cell.options.all:
@@ -68,7 +71,11 @@ def assemble(
 def _plans(plan: Plan, answers: Sequence[Answer]) -> QueryPlans | None:
     """Read the plans that the servers sent, each as one value of JSON."""
     tables = {answer.database: answer.results[-1].table for answer in answers}
-    texts = {name: table.column(0)[0].as_py() for name, table in tables.items() if table}
+    texts = {
+        name: table.arrow.column(0)[0].as_py()
+        for name, table in tables.items()
+        if table is not None and table.num_rows
+    }
     return QueryPlans(texts, rolled_back=plan.rolls_back) if texts else None
 
 
@@ -82,7 +89,10 @@ def _said(plan: Plan, results: Mapping[str, Result]) -> list[str]:
 
 
 def _value(
-    plan: Plan, results: Mapping[str, Result], options: Mapping[str, FrameOptions]
+    plan: Plan,
+    results: Mapping[str, Result],
+    options: Mapping[str, FrameOptions],
+    keep: bool,
 ) -> tuple[Any, list[str]]:
     several, notes = len(plan.steps) > 1, _said(plan, results)
     if any(result.text is not None for result in results.values()):
@@ -92,7 +102,7 @@ def _value(
         first = next(iter(options.values()))
         agreement = agree({name: result.columns for name, result in results.items()})
         frame, said = combine(
-            {name: result.table for name, result in results.items()},
+            {name: _rows(result, keep) for name, result in results.items()},
             agreement,
             tag=plan.cell.options.tag,
             options=first,
@@ -100,6 +110,11 @@ def _value(
         return frame, [*notes, *said]
     frames = {}
     for name, result in results.items():
-        frames[name], said = to_frame(result.table, result.columns, options[name])
+        frames[name], said = to_frame(_rows(result, keep), result.columns, options[name])
         notes += [f"{name}: {note}" if several else note for note in said]
     return (frames if several else next(iter(frames.values()))), notes
+
+
+def _rows(result: Result, keep: bool) -> Any:
+    assert result.table is not None
+    return result.table.arrow if keep else result.table.give_up()

@@ -23,13 +23,13 @@ from pgmagic.database.pool import DatabasePool, Lease
 from pgmagic.database.preparing import Prepared, prepare
 from pgmagic.database.ranges import check_rows_stand_alone, column_ranges, page_ranges
 from pgmagic.database.translation import translated
-from pgmagic.errors import NotCommitted, QueryError, QueryTimeout
+from pgmagic.errors import QueryError, QueryTimeout
 from pgmagic.export import Export, Sink
 from pgmagic.language.division import divisible
 from pgmagic.language.plan import Plan, Step, Transaction
 from pgmagic.language.statement import Statement
 from pgmagic.meeting import Meeting
-from pgmagic.outcome import Answer, Column, Result
+from pgmagic.outcome import Answer, Column, Result, Rows
 from pgmagic.parallel import ISOLATION, read_parts
 from pgmagic.watch import Watch
 
@@ -220,7 +220,7 @@ class Execution:
         return Result(
             tag=reading.tag,
             columns=described,
-            table=reading.table if sink is None else None,
+            table=Rows(reading.table) if sink is None else None,
             exported=None if sink is None else reading.rows,
             notes=reading.notes,
         )
@@ -313,12 +313,7 @@ class Execution:
         # What is checked only at commit is checked now, while nobody has committed.
         await self._command(lease, "set constraints all immediate")
         self._is("waiting to commit")
-        await self.meeting.arrive("commit", self.step.database)
-        if self.meeting.left:
-            raise NotCommitted(
-                f"rolled back, because {', '.join(self.meeting.left)} failed",
-                database=self.step.database,
-            )
+        await self.meeting.vote(self.step.database)
 
     async def _command(self, lease: Lease, sql: str) -> None:
         with translated(self.step.database):

@@ -8,7 +8,7 @@ from pgmagic.errors import PgMagicError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Answer", "Column", "Failure", "Notice", "Outcome", "PgType", "Result"]
+__all__ = ["Answer", "Column", "Failure", "Notice", "Outcome", "PgType", "Result", "Rows"]
 
 Kind: TypeAlias = Literal["scalar", "array", "enum", "composite", "range", "multirange", "domain"]
 
@@ -48,6 +48,32 @@ class Notice:
     hint: str | None = None
 
 
+class Rows:
+    """The rows of one result as they came, until they are given up for the frame made of them.
+
+    `num_rows` and `nbytes` stay known.
+    """
+
+    __slots__ = ("_arrow", "nbytes", "num_rows")
+
+    def __init__(self, arrow: "pa.Table") -> None:
+        self._arrow = arrow
+        self.num_rows = int(arrow.num_rows)
+        self.nbytes = int(arrow.nbytes)
+
+    @property
+    def arrow(self) -> "pa.Table":
+        """Look at the rows."""
+        if self._arrow is None:
+            raise RuntimeError("these rows were given up")
+        return self._arrow
+
+    def give_up(self) -> "pa.Table":
+        """Give the rows and forget them, so that their memory is free when the caller is done."""
+        arrow, self._arrow = self.arrow, None
+        return arrow
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What one statement gave: a table, or only a command tag such as `CREATE TABLE`.
@@ -58,7 +84,7 @@ class Result:
 
     tag: str
     columns: tuple[Column, ...] = ()
-    table: "pa.Table | None" = None
+    table: Rows | None = None
     text: str | None = None  # of COPY … TO STDOUT
     notes: tuple[str, ...] = ()
     exported: int | None = None
@@ -66,7 +92,7 @@ class Result:
     @property
     def rows(self) -> int | None:
         """Count the rows; None for a statement that has none by its form."""
-        return self.exported if self.table is None else int(self.table.num_rows)
+        return self.exported if self.table is None else self.table.num_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

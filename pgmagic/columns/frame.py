@@ -25,10 +25,13 @@ def to_frame(
     """Make what the user sees of one database's rows, and notes for the caption.
 
     `table` and `columns` are as `read` and `describe` gave them. Gives a pandas DataFrame, or
-    what `options.as_` says.
+    what `options.as_` says. Where the caller does not hold the table, each of its columns is
+    freed as soon as the frame has it.
     """
+    rows = table.num_rows
     pieces = [[Piece(table.column(index), column.type)] for index, column in enumerate(columns)]
-    return _build(columns, pieces, table.num_rows, None, options)
+    del table  # from here on the pieces alone hold the rows, and are dropped one by one
+    return _build(columns, pieces, rows, None, options)
 
 
 def combine(
@@ -51,13 +54,14 @@ def combine(
     ]
     counts = {name: table.num_rows for name, table in tables.items()}
     leading = (tag, counts)
+    del tables
     frame, notes = _build(agreement.columns, pieces, sum(counts.values()), leading, options)
     return frame, (*agreement.notes, *notes)
 
 
 def _build(
     columns: Sequence[Column],
-    pieces: Sequence[Sequence[Piece]],
+    pieces: list[list[Piece]],
     rows: int,
     leading: tuple[str, Mapping[str, int]] | None,
     options: FrameOptions,
@@ -66,8 +70,10 @@ def _build(
     names, notes = unique_names([column.name for column in columns], taken=taken)
     arrays: list[Any] = []
     said = list(notes)
-    for name, column, parts in zip(names, columns, pieces, strict=True):
-        values, note = interpret(parts, column.type, options)
+    pieces.reverse()
+    for name, column in zip(names, columns, strict=True):
+        # Nothing holds a piece any more, once its column has been made.
+        values, note = interpret(pieces.pop(), column.type, options)
         further = None
         if options.as_ == "pandas":
             values, further = to_series(values, column.type, options)
