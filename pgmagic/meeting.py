@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
+from pgmagic.errors import NotCommitted
+
 __all__ = ["Meeting"]
 
 
@@ -14,10 +16,10 @@ class Meeting:
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._present = dict.fromkeys(names)
+        self._names = tuple(names)
+        self._present = dict.fromkeys(self._names)
         self._brought: dict[Hashable, dict[str, Any]] = {}
         self._complete: dict[Hashable, asyncio.Future[Mapping[str, Any]]] = {}
-        self.left: list[str] = []
 
     async def arrive(self, item: Hashable, name: str, value: Any = None) -> Mapping[str, Any]:
         """Bring `value`; give what everybody brought, in the order in which they were named."""
@@ -29,11 +31,19 @@ class Meeting:
         # Shielded: one that is cancelled while it waits must not cancel the others' wait.
         return await asyncio.shield(self._complete[item])
 
+    async def vote(self, name: str) -> None:
+        """Go on only where every database has come this far.
+
+        Raises `NotCommitted`, which names those that failed.
+        """
+        voters = await self.arrive("commit", name)
+        if failed := [each for each in self._names if each not in voters]:
+            raise NotCommitted(f"rolled back, because {', '.join(failed)} failed", database=name)
+
     def leave(self, name: str) -> None:
         """Go without waiting for anybody: this database failed, or is done."""
         if name in self._present:
             del self._present[name]
-            self.left.append(name)
             for item in self._complete:
                 self._look(item)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 from pgmagic.columns import Outgoing, Progress, copy_in
 from pgmagic.database.pool import DatabasePool, Lease
 from pgmagic.database.translation import translated
-from pgmagic.errors import CellError, NotCommitted
+from pgmagic.errors import CellError
 from pgmagic.meeting import Meeting
 from pgmagic.outcome import Answer, Result
 from pgmagic.watch import Watch
@@ -176,12 +176,7 @@ class Writing:
             return
         await self._execute(lease, "set constraints all immediate")
         self.watch.state[self.database] = "waiting to commit"
-        await self.meeting.arrive("commit", self.database)
-        if self.meeting.left:
-            raise NotCommitted(
-                f"rolled back, because {', '.join(self.meeting.left)} failed",
-                database=self.database,
-            )
+        await self.meeting.vote(self.database)
 
     async def _execute(self, lease: Lease, sql: str) -> None:
         with translated(self.database):

@@ -22,7 +22,6 @@ async def test_nobody_waits_for_one_that_left():
     assert not waiting.done()
     meeting.leave("jfk")
     assert await waiting == {"ewr": 1}
-    assert meeting.left == ["jfk"]
 
 
 async def test_a_cancelled_waiter_does_not_cancel_the_others():
@@ -45,3 +44,17 @@ async def test_items_are_met_for_one_by_one():
     assert not later.done()
     meeting.leave("jfk")
     await later
+
+
+async def test_a_vote_passes_only_where_all_have_come():
+    meeting = Meeting(["ewr", "jfk"])
+    await asyncio.gather(meeting.vote("ewr"), meeting.vote("jfk"))
+    meeting = Meeting(["ewr", "jfk", "lga"])
+    votes = [asyncio.create_task(meeting.vote(name)) for name in ("ewr", "jfk")]
+    await asyncio.sleep(0)
+    meeting.leave("lga")
+    results = await asyncio.gather(*votes, return_exceptions=True)
+    assert [str(result) for result in results] == [
+        "NotCommitted in ewr: rolled back, because lga failed",
+        "NotCommitted in jfk: rolled back, because lga failed",
+    ]
