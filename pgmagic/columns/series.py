@@ -25,12 +25,12 @@ NAT: Final = -(2**63)  # numpy's not-a-time
 FIRST_LOCAL: Final = np.datetime64("0001-01-03", "us")  # a time zone may shift by a day
 LAST_LOCAL: Final = np.datetime64("9999-12-29", "us")
 JSON: Final = (t.JSON, t.JSONB)
-NULLABLE: Final = {
-    pa.bool_(): "boolean",
-    pa.int16(): "Int16",
-    pa.int32(): "Int32",
-    pa.int64(): "Int64",
-    pa.uint32(): "UInt32",
+NULLABLE: Final[dict[Any, Any]] = {
+    pa.bool_(): pd.BooleanDtype(),
+    pa.int16(): pd.Int16Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint32(): pd.UInt32Dtype(),
 }
 
 
@@ -82,7 +82,8 @@ def _plain(values: pa.ChunkedArray) -> Any:
     if pa.types.is_integer(arrow) or pa.types.is_boolean(arrow):
         if values.null_count == 0:
             return _numpy(values, 0)
-        return pd.array(values, dtype=NULLABLE[arrow])
+        # pd.array() would go through Python objects, or through floats, which lose digits.
+        return NULLABLE[arrow].__from_arrow__(values)
     return _objects(values.to_pylist())
 
 
