@@ -12,6 +12,8 @@ from libc.string cimport memcpy, memmove, memset
 
 from cpython.object cimport PyObject
 
+import mmap
+
 import pyarrow as pa
 
 from pgmagic.columns.copybinary import (
@@ -46,6 +48,13 @@ cdef enum:
     FIRST_ROWS = 256
     FIRST_BYTES = 4096
     HEADER_BYTES = 19
+
+
+cdef Py_ssize_t OWN_PAGES = 1 << 17  # bytes from which on a column of a batch has its own pages
+# Where the platform has no such pages, malloc() has to do.
+cdef object PRIVATE = (
+    mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS if hasattr(mmap, "MAP_ANONYMOUS") else None
+)
 
 
 cdef struct Column:
@@ -93,13 +102,24 @@ cdef class Memory:
         view.internal = NULL
 
 
-cdef object arrow_buffer(void* start, Py_ssize_t size):
-    """Give the first bytes of a block to Arrow, with the duty to free it."""
-    cdef Memory memory = Memory()
-    cdef void* shrunk = realloc(start, size) if size else NULL
-    memory.start = <uint8_t*>(shrunk if shrunk != NULL else start)
-    memory.size = size
-    return pa.py_buffer(memory)
+cdef object arrow_copy(const void* start, Py_ssize_t size):
+    """Give Arrow a copy of a block.
+
+    Large ones get pages of their own, which the system has back as soon as a column is done with;
+    malloc() would keep what is freed in the middle of its heap, and the frame that is made of
+    the columns would come on top.
+    """
+    cdef uint8_t[::1] pages
+    if size >= OWN_PAGES and PRIVATE is not None:
+        try:
+            mapped = mmap.mmap(-1, size, flags=PRIVATE)
+        except OSError:
+            pass  # a process has a limited number of them
+        else:
+            pages = mapped
+            memcpy(&pages[0], start, size)
+            return pa.py_buffer(mapped)
+    return pa.py_buffer((<const char*>start)[:size])
 
 
 cdef class CompiledDecoder:
@@ -394,7 +414,7 @@ cdef class CompiledDecoder:
             return 0
         arrays = [self._array(i) for i in range(self._width)]
         self._batches.append(batch_of(arrays, self._held))
-        self._held = self._held_bytes = self._room = 0
+        self._held = self._held_bytes = 0  # the room stays for the next
         return 0
 
     cdef object _array(self, int i):
@@ -402,22 +422,16 @@ cdef class CompiledDecoder:
         cdef int64_t rows = self._held
         cdef int64_t bits = (rows + 7) // 8
         cdef list buffers = [None]
-        cdef uint8_t* valid = column.valid
-        cdef uint8_t* data = column.data
-        cdef int64_t* offsets = column.offsets
         cdef int64_t size
         type_ = arrow_type(self._layouts[i])
-        column.valid = column.data = NULL
-        column.offsets = NULL
         if column.has_null:
-            buffers[0] = arrow_buffer(valid, bits)
-        else:
-            free(valid)
+            buffers[0] = arrow_copy(column.valid, bits)
         column.has_null = 0
         if column.width == 0:
-            size = offsets[rows]
-            buffers.append(arrow_buffer(offsets, (rows + 1) * sizeof(int64_t)))
-            buffers.append(arrow_buffer(data, size))
+            size = column.offsets[rows]
+            buffers.append(arrow_copy(column.offsets, (rows + 1) * sizeof(int64_t)))
+            buffers.append(arrow_copy(column.data, size))
+            self._shrink(column)
             array = pa.Array.from_buffers(pa.large_binary(), rows, buffers)
             if column.layout == BYTES:
                 return array
@@ -426,8 +440,17 @@ cdef class CompiledDecoder:
             except pa.ArrowInvalid as error:
                 raise DecodeError(f"text that is not UTF-8: {error}") from None
         size = bits if column.layout == BOOL else rows * column.width
-        buffers.append(arrow_buffer(data, size))
+        buffers.append(arrow_copy(column.data, size))
         return pa.Array.from_buffers(type_, rows, buffers)
+
+    cdef void _shrink(self, Column* column) noexcept:
+        """Keep the room of a usual batch for the next one, not that of a huge value."""
+        cdef void* smaller
+        if column.capacity <= 4 * self._batch_bytes:
+            return
+        smaller = realloc(column.data, FIRST_BYTES)
+        if smaller != NULL:
+            column.data, column.capacity = <uint8_t*>smaller, FIRST_BYTES
 
 
 cdef double[23] POWERS = [

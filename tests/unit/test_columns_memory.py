@@ -1,5 +1,6 @@
 """What a frame is made of is let go as soon as the frame has it; and no digit is lost."""
 
+import struct
 import weakref
 
 import numpy as np
@@ -8,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from pgmagic.columns import FrameOptions, to_frame
-from pgmagic.columns.pgtypes import BUILTIN, INT8
+from pgmagic.columns.copybinary import HEADER, TRAILER
+from pgmagic.columns.pgtypes import BUILTIN, INT8, Layout
 from pgmagic.outcome import Column, Rows
 
 
@@ -48,3 +50,28 @@ def test_whole_numbers_that_are_all_null_are_integers_still():
     frame, _ = to_frame(table, [column("n")], FrameOptions())
     assert frame["n"].dtype == "Int64"
     assert frame["n"].isna().all()
+
+
+def test_nothing_of_one_batch_is_left_in_the_next(monkeypatch):
+    compiled = pytest.importorskip("pgmagic.columns._decoder")
+    monkeypatch.setattr(compiled, "BATCH_ROWS", 3)
+    layouts = [Layout.BOOL, Layout.INT16, Layout.TEXT]
+    full, empty = [b"\1", b"\0\7", b"seven"], [None, None, None]
+    rows = [full, full, full, empty, empty, full, [b"\0", b"\0\1", b""], full, empty]
+    stream = bytearray(HEADER)
+    for row in rows:
+        stream += struct.pack(">h", len(row))
+        for value in row:
+            stream += struct.pack(">i", -1) if value is None else _field(value)
+    decoder = compiled.CompiledDecoder(layouts)
+    decoder.feed(bytes(stream + TRAILER))
+    decoder.close()
+    batches = decoder.batches()
+    assert [batch.num_rows for batch in batches] == [3, 3, 3]
+    whole, none = (True, 7, "seven"), (None, None, None)
+    found = [tuple(row.values()) for batch in batches for row in batch.to_pylist()]
+    assert found == [whole, whole, whole, none, none, whole, (False, 1, ""), whole, none]
+
+
+def _field(value):
+    return struct.pack(">i", len(value)) + value
