@@ -20,7 +20,7 @@ from pgmagic.database.settings import DatabaseSettings
 from pgmagic.database.statistics import DatabaseStatistics, Sample
 from pgmagic.database.translation import translated
 from pgmagic.dispatch import dispatch, write
-from pgmagic.errors import CellError, FanOutError
+from pgmagic.errors import CellError, FanOutError, UnknownDatabase
 from pgmagic.export import Export
 from pgmagic.language.destination import destination
 from pgmagic.language.line import Cell
@@ -210,7 +210,10 @@ class Client:
         return listing(("name", "database", "host", "groups", "read_only", "open", "breaker"), rows)
 
     def _members(self, group: str) -> tuple[str, ...]:
-        return self.targets([f"@{group}"])
+        try:
+            return self.targets([f"@{group}"])
+        except UnknownDatabase:  # a pattern that nothing matches yet
+            return ()
 
     # Asking them
 
@@ -281,7 +284,9 @@ class Client:
             raise failures[0].error
 
         async def again() -> Any:
-            return await self.write(frame, targets, table=table, if_exists=if_exists)
+            # Those that have committed must not be written to once more.
+            left = [failure.database for failure in failures]
+            await self.write(frame, left, table=table, if_exists=if_exists)
 
         raise FanOutError(outcomes, failures, retry=again)
 

@@ -92,7 +92,12 @@ async def _outcome(execution: Execution, watch: Watch) -> Outcome:
     try:
         outcome = await _with_retries(execution)
     except PgMagicError as error:
-        outcome = Failure(database=name, error=error, elapsed=time.monotonic() - started)
+        outcome = Failure(
+            database=name,
+            error=error,
+            elapsed=time.monotonic() - started,
+            notices=execution.notices,
+        )
     except asyncio.CancelledError:
         journal.cancelled(execution.plan, name, time.monotonic() - started)
         raise
@@ -112,7 +117,8 @@ async def _with_retries(execution: Execution) -> Answer:
         except PgMagicError as error:
             attempt += 1
             # Of several statements the earlier ones may have run, whatever became of this one.
-            harmless = plan.repeatable or execution.sent <= 1
+            alone = len(plan.statements) == 1
+            harmless = plan.repeatable or alone or execution.sent == 0
             again = harmless and may_retry(
                 error,
                 sent=execution.sent > 0,

@@ -19,7 +19,8 @@
     ├── SandboxError            the sandbox's own servers cannot be run here
     └── FanOutError             some of several databases failed; the others' rows are in `partial`
 
-No message holds a password or the value of a parameter.
+No message of ours holds a password or the value of a parameter; the server's own words may quote
+a value that it refused.
 """
 
 from collections.abc import Callable, Sequence
@@ -313,7 +314,11 @@ class FanOutError(PgMagicError):
         for error, names in merged(self.failures):
             lines += [""] * bool(lines) + error.report(names)
         answered = len(self.outcomes) - len(self.failures)
-        if answered:
+        if answered and self.partial is None:
+            succeeded = [each.database for each in self.outcomes if each not in self.failures]
+            lines.append("")
+            lines.append(f"{', '.join(succeeded)} succeeded; .retry_failed() tries again")
+        elif answered:
             lines.append("")
             lines.append(
                 f"{answered} of {len(self.outcomes)} databases answered: their rows are in "

@@ -1,6 +1,7 @@
 """Run a plan on one database."""
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -29,8 +30,9 @@ from pgmagic.language.division import divisible
 from pgmagic.language.plan import Plan, Step, Transaction
 from pgmagic.language.statement import Statement
 from pgmagic.meeting import Meeting
-from pgmagic.outcome import Answer, Column, Result, Rows
+from pgmagic.outcome import Answer, Column, Notice, Result, Rows
 from pgmagic.parallel import ISOLATION, read_parts
+from pgmagic.voting import PATIENT, vote
 from pgmagic.watch import Watch
 
 __all__ = ["Execution"]
@@ -55,6 +57,7 @@ class Execution:
     budget: Budget
     export: Export | None = None
     sent: int = 0
+    notices: tuple[Notice, ...] = ()
 
     async def run(self) -> Answer:
         """Run all statements; what failed has been rolled back. Raises a `PgMagicError`."""
@@ -66,16 +69,14 @@ class Execution:
                 self._is("waiting for a connection")
                 async with limit, self._lease() as lease:
                     self._is("running")
-                    results = await self._all(lease)
-                    notices = lease.notices
+                    try:
+                        results = await self._all(lease)
+                    finally:
+                        self.notices = lease.notices
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise QueryTimeout(
-                f"no answer within {seconds:g} s; cancelled on the server",
-                database=self.step.database,
-                hint="--timeout SECONDS sets the limit of a cell",
-            ) from None
+            raise self._too_late(seconds or 0.0) from None
         except QueryError as error:
             if error.sqlstate == READ_ONLY:
                 error.hint = self._how_to_write()
@@ -84,13 +85,32 @@ class Execution:
             database=self.step.database,
             results=tuple(results),
             elapsed=time.monotonic() - started,
-            notices=notices,
+            notices=self.notices,
+        )
+
+    def _too_late(self, seconds: float) -> QueryTimeout:
+        match self.watch.state[self.step.database]:
+            case "waiting for a connection":
+                what = f"no connection within {seconds:g} s; nothing was sent"
+            case "committing":
+                what = f"no answer to COMMIT within {seconds:g} s; it may have been committed"
+            case _:
+                what = f"no answer within {seconds:g} s; cancelled on the server"
+        return QueryTimeout(
+            what,
+            database=self.step.database,
+            hint="--timeout SECONDS sets the limit of a cell",
         )
 
     def _is(self, state: str) -> None:
         self.watch.state[self.step.database] = state
 
     def _how_to_write(self) -> str:
+        if not self.step.read_only and self.plan.transaction is Transaction.SESSION:
+            return (
+                "the session's transaction was begun read only: rollback, then BEGIN with --write; "
+                "or the server itself is read only"
+            )
         if not self.step.read_only:
             return "the server itself is read only: a standby, or by its own settings"
         if len(self.plan.steps) > 1:
@@ -114,8 +134,10 @@ class Execution:
                 await self._vote(lease)
                 # What only read has nothing to commit: the reset for the next cell ends it.
                 if not self.step.read_only:
-                    ending = "rollback" if self.plan.rolls_back else "commit"
-                    await self._command(lease, ending)
+                    if self.plan.rolls_back:
+                        await self._command(lease, "rollback")
+                    else:
+                        await self._commit(lease)
                 return results
             case Transaction.EACH:
                 one = self._alone
@@ -130,7 +152,7 @@ class Execution:
             return await self._one(lease, index)
         result = await self._one(lease, index, begin=True)
         if not (self.step.read_only and self._is_last_on_pool(index)):
-            await self._command(lease, "commit")
+            await self._commit(lease)
         return result
 
     def _is_last_on_pool(self, index: int) -> bool:
@@ -141,17 +163,35 @@ class Execution:
     async def _in_session(self, lease: Lease, index: int) -> Result:
         """Run a statement in the user's own transaction, or by itself where none is open."""
         kind, connection = self.plan.statements[index].kind, lease.connection
-        if connection.is_in_transaction() or kind.transaction or not self.step.read_only:
+        if not self.step.read_only:
+            return await self._one(lease, index)
+        if kind.transaction:
             result = await self._one(lease, index)
-            if kind.transaction and self.step.read_only and connection.is_in_transaction():
+            if kind.verb in ("begin", "start") and connection.is_in_transaction():
                 await self._command(lease, "set transaction read only")
             return result
+        if connection.is_in_transaction():
+            return await self._read_only_within(lease, index)
         try:
             return await self._alone(lease, index)
         except BaseException:
             # The transaction was ours; the session's own state goes on as it was.
             await self._roll_back(lease)
             raise
+
+    async def _read_only_within(self, lease: Lease, index: int) -> Result:
+        """Run a statement read only in the user's transaction, which itself may write."""
+        if self.plan.statements[index].kind.verb in ("set", "reset"):
+            # SET TRANSACTION takes no savepoint around it; `_one` sets the mode again after it.
+            with translated(self.step.database):
+                mode = await lease.connection.fetchval("show transaction_read_only")
+            return await self._one(lease, index, stays_read_only=mode == "on")
+        # Where a savepoint is released, the mode is again what it was before it:
+        # https://www.postgresql.org/docs/current/sql-set-transaction.html
+        await self._command(lease, "savepoint pgmagic_cell; set transaction read only")
+        result = await self._one(lease, index)
+        await self._command(lease, "release savepoint pgmagic_cell")
+        return result
 
     async def _roll_back(self, lease: Lease) -> None:
         connection = lease.connection
@@ -162,10 +202,12 @@ class Execution:
         except Exception:  # it can't be brought back into a known state
             connection.terminate()
 
-    async def _one(self, lease: Lease, index: int, *, begin: bool = False) -> Result:
+    async def _one(
+        self, lease: Lease, index: int, *, begin: bool = False, stays_read_only: bool = True
+    ) -> Result:
         """Run a statement; `begin` a transaction for it first."""
         statement, connection = self.plan.statements[index], lease.connection
-        if statement.kind.verb in ("prepare", "deallocate"):
+        if statement.kind.verb in ("prepare", "deallocate", "discard"):
             lease.taint()
         if statement.kind.copy_out:
             if begin:
@@ -188,13 +230,18 @@ class Execution:
         with self._translated(prepared.statement):
             if prepared.handle.get_attributes() and self.plan.keeps(index):
                 result = await self._rows(lease, index, prepared)
+            elif self.plan.keeps(index) and len(self.plan.steps) > 1:
+                # The others wait there: a procedure may give rows on one database and none here.
+                agree(await self.meeting.arrive(index, self.step.database, ()))
+                await prepared.handle.fetch(*prepared.arguments)
+                result = Result(tag=prepared.handle.get_statusmsg() or "")
             elif prepared.handle.get_attributes() and statement.kind.read:
                 result = await self._unwanted_rows(lease, prepared)
             else:
                 await prepared.handle.fetch(*prepared.arguments)
                 result = Result(tag=prepared.handle.get_statusmsg() or "")
         sets = statement.kind.verb in ("set", "reset")
-        if sets and self.step.read_only and connection.is_in_transaction():
+        if sets and self.step.read_only and stays_read_only and connection.is_in_transaction():
             # Whatever was set, the transaction stays read only. This is always allowed.
             await self._command(lease, "set transaction read only")
         return result
@@ -297,23 +344,25 @@ class Execution:
         if self.plan.cell.options.parallel is not None:
             mode = f"{ISOLATION} {mode}"
         settings = "".join(f"; {setting}" for setting in self._local_settings())
+        if len(self.plan.steps) > 1:
+            settings += f"; {PATIENT}"
         await self._command(lease, f"begin {mode}{settings}")
 
     def _local_settings(self) -> Sequence[str]:
         """Settings of one transaction: the pool's, where no startup packet took them, and ours."""
         settings = list(self.pool.local_settings)
         if timeout := self.plan.cell.options.timeout:
-            settings.append(f"set local statement_timeout = {round(timeout * 1000)}")
+            settings.append(f"set local statement_timeout = {math.ceil(timeout * 1000)}")
         return settings
 
     async def _vote(self, lease: Lease) -> None:
         """Go on to commit only where every database has come this far."""
-        if not self.plan.together:
-            return
-        # What is checked only at commit is checked now, while nobody has committed.
-        await self._command(lease, "set constraints all immediate")
-        self._is("waiting to commit")
-        await self.meeting.vote(self.step.database)
+        if self.plan.together:
+            await vote(lease, self.meeting, self.watch)
+
+    async def _commit(self, lease: Lease) -> None:
+        self._is("committing")
+        await self._command(lease, "commit")
 
     async def _command(self, lease: Lease, sql: str) -> None:
         with translated(self.step.database):

@@ -1,6 +1,6 @@
 """What came back from one database: results or a failure."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pgmagic.errors import PgMagicError
@@ -103,7 +103,6 @@ class Answer:
     results: tuple[Result, ...]
     elapsed: float
     notices: tuple[Notice, ...] = ()
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def nbytes(self) -> int:

@@ -11,6 +11,7 @@ from pgmagic.database.translation import translated
 from pgmagic.errors import CellError
 from pgmagic.meeting import Meeting
 from pgmagic.outcome import Answer, Result
+from pgmagic.voting import PATIENT, vote
 from pgmagic.watch import Watch
 
 __all__ = ["IfExists", "Writing"]
@@ -77,11 +78,12 @@ class Writing:
             async with self.pool.acquire() as lease:
                 self.watch.state[self.database] = "writing"
                 await self._execute(
-                    lease, "; ".join(["begin read write", *self.pool.local_settings])
+                    lease, "; ".join(["begin read write", *self.pool.local_settings, PATIENT])
                 )
                 with translated(self.database):
                     await self._write(lease.connection, progress)
-                await self._vote(lease)
+                if self.together:
+                    await vote(lease, self.meeting, self.watch)
                 await self._execute(lease, "commit")
                 notices = lease.notices
         return Answer(
@@ -169,14 +171,6 @@ class Writing:
         return ", ".join(
             f"{name} {type_}" for name, type_ in zip(names, types.values(), strict=True)
         )
-
-    async def _vote(self, lease: Lease) -> None:
-        """Go on to commit only where every database has come this far."""
-        if not self.together:
-            return
-        await self._execute(lease, "set constraints all immediate")
-        self.watch.state[self.database] = "waiting to commit"
-        await self.meeting.vote(self.database)
 
     async def _execute(self, lease: Lease, sql: str) -> None:
         with translated(self.database):

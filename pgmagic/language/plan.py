@@ -97,8 +97,6 @@ def plan(
     options = cell.options
     if not statements:
         raise CellError("the cell holds no statement")
-    if options.wants_plan:
-        cell, statements = _explained(cell, statements)
     steps = tuple(
         Step(
             database=name,
@@ -106,6 +104,8 @@ def plan(
         )
         for name in targets
     )
+    if options.wants_plan:
+        cell, statements = _explained(cell, statements, steps)
     result = Plan(
         cell=cell,
         statements=tuple(statements),
@@ -133,7 +133,9 @@ def _transaction(cell: Cell, statements: Sequence[Statement], steps: Sequence[St
     return Transaction.EACH if alone else Transaction.ALL
 
 
-def _explained(cell: Cell, statements: Sequence[Statement]) -> tuple[Cell, tuple[Statement, ...]]:
+def _explained(
+    cell: Cell, statements: Sequence[Statement], steps: Sequence[Step]
+) -> tuple[Cell, tuple[Statement, ...]]:
     """Ask for the plan of the statement. What is about rows has no meaning then."""
     options = cell.options
     if len(statements) > 1:
@@ -144,7 +146,8 @@ def _explained(cell: Cell, statements: Sequence[Statement]) -> tuple[Cell, tuple
         )
     if options.to is not None or options.parallel is not None:
         raise CellError("--explain and --analyze show a plan: they take no --to and no --parallel")
-    if options.analyze and options.write and (options.session or options.autocommit):
+    may_write = not all(step.read_only for step in steps)
+    if options.analyze and may_write and (options.session or options.autocommit):
         raise CellError(
             "--analyze undoes what the statement writes: it takes no --session and no --autocommit"
         )
@@ -177,6 +180,12 @@ def _check(plan: Plan, statement: Statement) -> None:
             statement,
             f"{first} writes, and this cell is read only",
             "--write lets this cell write",
+        )
+    if kind.verb == "discard" and plan.transaction is Transaction.SESSION:
+        raise _refused(
+            statement,
+            "DISCARD would take away what the driver keeps on this session's connection",
+            "%pg_close --session NAME ends the session; the next cell begins it anew",
         )
     if kind.no_block and plan.transaction is Transaction.ALL:
         raise _refused(

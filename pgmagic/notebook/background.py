@@ -45,7 +45,7 @@ class Background:
 
     def result(self) -> Any:
         """Give its frame, or raise its error. Raises `InvalidStateError` while it runs."""
-        self._awaited = True
+        self._awaited = self._awaited or self._task.done()
         return self._task.result()
 
     def cancel(self) -> None:

@@ -22,7 +22,7 @@ from pgmagic import sandbox
 from pgmagic.client import Client
 from pgmagic.database.configuration import from_options
 from pgmagic.database.settings import DatabaseSettings
-from pgmagic.errors import CellError, FanOutError, MissingVariable
+from pgmagic.errors import CellError, FanOutError, MissingVariable, merged
 from pgmagic.http import StatisticsServer
 from pgmagic.language.line import Cell, read_cell, read_line, read_words
 from pgmagic.language.options import OPTIONS, Options
@@ -308,7 +308,11 @@ class PgMagics(Magics):
                     display(error.partial)
                 raise
             self.completions.learn(answers.outcomes)
-            notes = (*answers.notes, *notices(answers.outcomes))
+            notes = (
+                *answers.notes,
+                *notices(answers.outcomes),
+                *("; ".join(error.report(names)) for error, names in merged(answers.failures)),
+            )
             if notes or (captioned and not cell.options.wants_plan):
                 progress.conclude(
                     caption(answers.outcomes, answers.elapsed, read_only=read_only, notes=notes)
@@ -400,5 +404,6 @@ class PgMagics(Magics):
             raise CellError("this notebook has not started the sandbox")
         names = tuple(self._sandbox.databases)
         await self.client.remove(*names)
+        self.client.groups.pop("sandbox", None)
         await asyncio.to_thread(self._sandbox.stop)
         self._sandbox = None

@@ -17,6 +17,7 @@ FLOORS = [
     {"language", "meeting", "sandbox"},
     {"database", "columns"},
     {"watch", "answers", "journal", "export", "parallel"},
+    {"voting"},
     {"execution", "writing"},
     {"dispatch"},
     {"client", "http"},
