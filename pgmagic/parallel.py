@@ -10,10 +10,11 @@ from typing import Any, TypeAlias
 from pgmagic.columns import Reading
 from pgmagic.database.pool import DatabasePool, Lease
 from pgmagic.database.translation import translated
-from pgmagic.errors import ConnectFailed, PoolTimeout
+from pgmagic.errors import ConnectFailed, PoolTimeout, QueryError
 
 __all__ = ["ISOLATION", "read_parts"]
 
+NO_SNAPSHOT = "55000"  # object_not_in_prerequisite_state: who exported it is gone
 ISOLATION = "isolation level repeatable read"
 
 ReadPart: TypeAlias = Callable[[Any, str], Awaitable[Reading]]
@@ -47,8 +48,13 @@ async def read_parts(
     async def join() -> None:
         try:
             async with pool.acquire() as lease:
-                with translated(pool.name):
-                    await lease.connection.execute("; ".join(begin))
+                try:
+                    with translated(pool.name):
+                        await lease.connection.execute("; ".join(begin))
+                except QueryError as error:
+                    if error.sqlstate == NO_SNAPSHOT:
+                        return  # the keeper has ended, and its own end says why
+                    raise
                 await work(lease.connection)
         except (PoolTimeout, ConnectFailed):
             pass  # the others have to do

@@ -121,7 +121,7 @@ def test_while_the_frame_is_built(own_kernel: Kernel, cell: str) -> None:
     own_kernel.run(
         "import threading, pgmagic.client\n"
         "building, go_on = threading.Event(), threading.Event()\n"
-        "def assemble(*_):\n"
+        "def assemble(*_, **__):\n"
         "    building.set()\n"
         "    go_on.wait(30)\n"
         "    return None, ()\n"

@@ -192,3 +192,27 @@ async def test_a_deferred_constraint_is_checked_before_anybody_commits(client):
     with pytest.raises(FanOutError):
         await client.query("insert into t values (1)", on=["a", "b"], write=True)
     assert (await client.query("select count(*) as n from t", on="a"))["n"].item() == 0
+
+
+async def test_who_waits_for_the_others_is_not_timed_out(client, database, second_database):
+    limit = {"idle_in_transaction_session_timeout": 0.3}
+    await client.add(settings_of("fast", database, **limit))
+    await client.add(settings_of("slow", second_database, **limit))
+    await client.query("create table t (n int)", on=["fast", "slow"], write=True)
+    sql = (
+        "insert into t values (1); "
+        "select pg_sleep(case current_database() when {slow} then 0.6 else 0 end)"
+    )
+    values = {"slow": second_database.name}
+    await client.query(sql, on=["fast", "slow"], write=True, values=values)
+    frame = await client.query("select n from t", on=["fast", "slow"])
+    assert list(frame["n"]) == [1, 1]
+
+
+async def test_a_procedure_with_rows_on_one_database_alone_is_one_error(client):
+    await client.query(
+        "create procedure p(inout n int) language sql as 'select 1'", on="a", write=True
+    )
+    await client.query("create procedure p(n int) language sql as 'select 1'", on="b", write=True)
+    with pytest.raises(FanOutError, match="ColumnsDiffer"):
+        await client.query("call p(1)", on=["a", "b"], write=True, timeout=10)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from pgmagic import execution
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.errors import ConnectionLost, FanOutError, Unavailable
 from tests.server.conftest import settings_of
@@ -70,6 +71,23 @@ async def test_statements_before_the_one_that_was_not_sent_are_not_repeated(
     with pytest.raises(ConnectionLost):
         await client.query(sql, on="a", write=True, autocommit=True)
     assert await counted() == 1
+
+
+async def test_a_connection_lost_between_two_statements_repeats_nothing(
+    client, counted, monkeypatch
+):
+    prepare, seen = execution.prepare, []
+
+    async def lost_before_the_second(connection, *rest, **options):
+        seen.append(rest)
+        if len(seen) == 2:
+            connection.terminate()
+        return await prepare(connection, *rest, **options)
+
+    monkeypatch.setattr(execution, "prepare", lost_before_the_second)
+    with pytest.raises(ConnectionLost):
+        await client.query(f"{INSERT}; {INSERT}", on="a", write=True, autocommit=True)
+    assert (len(seen), await counted()) == (2, 1)
 
 
 async def test_a_restart_between_two_cells_is_not_noticed(client, own_server):

@@ -212,6 +212,33 @@ async def test_a_session_is_read_only_without_write(client, sql):
     assert await count(client) == 0
 
 
+@pytest.mark.usefixtures("table")
+async def test_a_cell_that_may_not_write_can_not_in_a_transaction_that_may(client):
+    session = {"on": "a", "session": "mine"}
+    await client.query("begin; insert into t values (1)", **session, write=True)
+    assert len(await client.query("select * from t", **session)) == 1
+    await client.query("set local work_mem = '5MB'", **session)
+    await client.query("insert into t values (2)", **session, write=True)  # it still may
+    with pytest.raises(QueryError) as caught:
+        await client.query("insert into t values (3)", **session)
+    assert caught.value.sqlstate == "25006"
+    await client.query("rollback", **session)
+    await client.query("begin", **session)
+    with pytest.raises(QueryError) as caught:
+        await client.query("insert into t values (4)", **session, write=True)
+    assert "begun read only" in caught.value.hint
+
+
+@pytest.mark.usefixtures("table")
+async def test_analyze_never_leaves_a_write(client, database):
+    await client.add(settings_of("open", database, read_only=False))
+    for further in ({"autocommit": True}, {"session": "mine"}):
+        with pytest.raises(CellError, match="takes no --session and no --autocommit"):
+            await client.query("insert into t values (1)", on="open", analyze=True, **further)
+    await client.query("insert into t values (1)", on="open", analyze=True)
+    assert await count(client) == 0
+
+
 async def test_a_failed_cell_leaves_its_session_usable(client):
     with pytest.raises(QueryError):
         await client.query("select 1/0", on="a", session="mine")

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import stat
@@ -375,14 +376,16 @@ def test_another_account_needs_no_root(user: Callable[..., User], public_folder:
     other.own(root)
     # Root's own Python, in its home, may be closed to others.
     pythons = (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}")
-    runs = ("/bin/sh", "-c", '"$0" --version')
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])
+    imports = "import pgmagic.sandbox.server"  # the environment may be closed to others as well
+    runs = ("/bin/sh", "-c", f'PYTHONPATH={shlex.quote(path)} "$0" -c "{imports}"')
     python = next((one for one in pythons if other.run(*runs, one).returncode == 0), None)
     if python is None:
         pytest.skip("no Python that another account can run")
     only = user(
         root,
         python=python,
-        env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env={"PYTHONPATH": path},
         user=other.uid,
         group=other.gid,
         extra_groups=[],
