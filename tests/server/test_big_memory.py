@@ -32,7 +32,6 @@ async def test_the_databases_of_a_cell_share_the_memory(client):
     with pytest.raises(FanOutError) as caught:
         await client.query(WIDE, on=["a", "b"], values={"rows": 2000})
     assert {type(failure.error) for failure in caught.value.failures} == {ResultTooLarge}
-    assert len(caught.value.failures) == 1, "what one had to give up is free for the other"
 
 
 async def test_every_cell_begins_anew(client):
