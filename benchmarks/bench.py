@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -147,7 +148,7 @@ def measure(name: str, task: dict[str, Any], timeout: float) -> dict[str, Any] |
 
 def command() -> str:
     """Give the command that was run, as one would write it."""
-    return " ".join(["python", "benchmarks/bench.py", *sys.argv[1:]])
+    return shlex.join(["python", "benchmarks/bench.py", *sys.argv[1:]])
 
 
 def _arguments() -> argparse.Namespace:
