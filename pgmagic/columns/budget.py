@@ -8,6 +8,7 @@ from pgmagic.errors import ResultTooLarge
 
 __all__ = ["Budget", "free_memory"]
 
+LITTLE = 4_000_000  # bytes that nobody has to ask for
 SHARE = 4  # of what is free: a frame is made of the rows while they are still held
 
 # What the control group of a container may use, and what it uses.
@@ -18,17 +19,26 @@ CGROUP = Path("/sys/fs/cgroup")
 class Budget:
     """Bytes that the readers of one cell may hold, together.
 
-    `most` is in bytes; None is a quarter of the memory that is free now, 0 or less no limit.
+    `most` is in bytes; None is a quarter of the memory that is free, 0 or less no limit.
     Readers add what they take and give back what they drop.
     """
 
     def __init__(self, most: int | None = None) -> None:
-        self.most = max(1, free_memory() // SHARE) if most is None else most
+        self._most = most
         self.held = 0
+
+    @property
+    def most(self) -> int:
+        """The limit, found out when it is first asked for: that takes longer than a small cell."""
+        if self._most is None:
+            self._most = max(1, free_memory() // SHARE)
+        return self._most
 
     def add(self, held: int) -> bool:
         """Count these bytes too, fewer where negative. False where that is too much."""
         self.held += held
+        if self._most is None and self.held < LITTLE:
+            return True
         return self.most <= 0 or held <= 0 or self.held <= self.most
 
     def exceeded(self, database: str, rows: int | None = None) -> ResultTooLarge:
