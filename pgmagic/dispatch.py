@@ -9,7 +9,7 @@ from pgmagic import journal
 from pgmagic.columns import Budget, FrameOptions, Progress
 from pgmagic.database.pool import DatabasePool
 from pgmagic.database.retry import ATTEMPTS, may_retry, pause
-from pgmagic.errors import PgMagicError
+from pgmagic.errors import CircuitOpen, PgMagicError
 from pgmagic.execution import Execution
 from pgmagic.export import Export
 from pgmagic.language.plan import Plan, Transaction
@@ -111,10 +111,15 @@ async def _outcome(execution: Execution, watch: Watch) -> Outcome:
 async def _with_retries(execution: Execution) -> Answer:
     """Run it, and once or twice more where that can't change anything twice."""
     plan, database, attempt = execution.plan, execution.step.database, 0
+    cause: PgMagicError | None = None
     while True:
         try:
             return await execution.run()
         except PgMagicError as error:
+            if isinstance(error, CircuitOpen) and cause is not None:
+                # Our own attempts opened it: this cell is told why, the next one that it is open.
+                raise cause from None
+            cause = error
             attempt += 1
             # Of several statements the earlier ones may have run, whatever became of this one.
             alone = len(plan.statements) == 1

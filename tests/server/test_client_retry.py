@@ -7,7 +7,7 @@ import pytest
 
 from pgmagic import execution
 from pgmagic.database.settings import DatabaseSettings
-from pgmagic.errors import ConnectionLost, FanOutError, Unavailable
+from pgmagic.errors import CircuitOpen, ConnectFailed, ConnectionLost, FanOutError, Unavailable
 from tests.server.conftest import settings_of
 
 INSERT = "insert into t values (1)"
@@ -88,6 +88,17 @@ async def test_a_connection_lost_between_two_statements_repeats_nothing(
     with pytest.raises(ConnectionLost):
         await client.query(f"{INSERT}; {INSERT}", on="a", write=True, autocommit=True)
     assert (len(seen), await counted()) == (2, 1)
+
+
+async def test_the_real_error_is_shown_before_the_open_circuit(client, database):
+    gone = settings_of("gone", database, fail_max=2)
+    await client.add(replace(gone, host="/nonexistent"))
+    with pytest.raises(ConnectFailed):
+        await client.query("select 1", on="gone")
+    with pytest.raises(CircuitOpen):
+        await client.query("select 1", on="gone")
+    with pytest.raises(ConnectFailed):
+        await client.retry("gone")  # what `%pg_connect --retry gone` does
 
 
 async def test_a_restart_between_two_cells_is_not_noticed(client, own_server):
