@@ -4,12 +4,13 @@ import atexit
 
 from IPython.core.async_helpers import get_asyncio_loop
 from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics
 
 from pgmagic.client import Client
 from pgmagic.language.query_plans import QueryPlans
 from pgmagic.notebook.asking import PasswordPrompt
 from pgmagic.notebook.loop import NotebookLoop
-from pgmagic.notebook.magics import PgMagics
+from pgmagic.notebook.magics import GROUPS, PgMagics
 from pgmagic.notebook.plan_view import plans_html
 from pgmagic.notebook.reentry import ReentryError
 from pgmagic.notebook.transform import CellTransformer
@@ -23,7 +24,8 @@ def load(shell: InteractiveShell) -> None:
         return
     home = NotebookLoop(get_asyncio_loop())
     magics = PgMagics(shell, home, Client.from_config(ask=PasswordPrompt(shell)))
-    shell.register_magics(magics)
+    magics.groups = tuple(group(magics) for group in GROUPS)
+    shell.register_magics(magics, *magics.groups)
     shell.pgmagic = magics
     shell.input_transformers_cleanup.append(CellTransformer(shell, home.loop))
     magics.completions.register()
@@ -44,11 +46,13 @@ def unload(shell: InteractiveShell) -> None:
         for transformer in shell.input_transformers_cleanup
         if not isinstance(transformer, CellTransformer)
     ]
-    for kind, names in magics.magics.items():
-        for name in names:
-            shell.magics_manager.magics[kind].pop(name, None)
-    shell.configurables[:] = [known for known in shell.configurables if known is not magics]
-    shell.magics_manager.registry.pop(type(magics).__name__, None)
+    registered: tuple[Magics, ...] = (magics, *magics.groups)
+    for group in registered:
+        for kind, names in group.magics.items():
+            for name in names:
+                shell.magics_manager.magics[kind].pop(name, None)
+        shell.configurables[:] = [known for known in shell.configurables if known is not group]
+        shell.magics_manager.registry.pop(type(group).__name__, None)
     shell.pgmagic = None
     try:
         magics.home.run(magics.shut_down())

@@ -66,7 +66,7 @@ def test_shutting_down_gives_the_sandbox_up(bare_kernel: Kernel, tmp_path: Path)
     bare_kernel.run(
         "class Sandbox:\n"
         "    def stop(self): open('stopped', 'w').close()\n"
-        "get_ipython().pgmagic._sandbox = Sandbox()"
+        "get_ipython().pgmagic.groups[-1]._sandbox = Sandbox()"
     ).ok()
     bare_kernel.shutdown()
     assert (tmp_path / "stopped").exists()

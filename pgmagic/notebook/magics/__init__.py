@@ -1,0 +1,13 @@
+"""The magics. Each reads its line, asks the client, and shows; nothing else."""
+
+from pgmagic.notebook.magics.cells import PgMagics
+from pgmagic.notebook.magics.group import MagicGroup
+from pgmagic.notebook.magics.pools import PoolMagics
+from pgmagic.notebook.magics.sandbox import SandboxMagics
+from pgmagic.notebook.magics.tables import TableMagics
+
+__all__ = ["GROUPS", "MagicGroup", "PgMagics"]
+
+GROUPS: tuple[type[MagicGroup], ...] = (PoolMagics, TableMagics, SandboxMagics)
+"""Every group of magics beside `%%pg` itself. They are shut down in the order given, the pools
+while servers are still there."""

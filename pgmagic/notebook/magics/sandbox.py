@@ -1,0 +1,81 @@
+"""The magic that starts databases to play with."""
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import line_magic, magics_class, no_var_expand
+
+from pgmagic import sandbox
+from pgmagic.database.settings import DatabaseSettings
+from pgmagic.errors import CellError
+from pgmagic.language.line import read_words
+from pgmagic.notebook.display import SandboxProgress
+from pgmagic.notebook.help import SANDBOX, described
+from pgmagic.notebook.magics.group import MagicGroup
+
+if TYPE_CHECKING:
+    from pgmagic.sandbox.databases import Sandbox
+
+__all__ = ["SandboxMagics"]
+
+
+@magics_class
+class SandboxMagics(MagicGroup):
+    """The servers of this notebook's sandbox."""
+
+    def __init__(self, pg: Any) -> None:
+        super().__init__(pg)
+        self._sandbox: Sandbox | None = None
+
+    async def shut_down(self) -> None:
+        if self._sandbox is not None:
+            await asyncio.to_thread(self._sandbox.stop)
+            self._sandbox = None
+
+    @no_var_expand
+    @line_magic
+    @described(SANDBOX)
+    def pg_sandbox(self, line: str) -> None:
+        """Start three real databases to play with: ewr, jfk and lga.
+
+            %pg_sandbox [--reset | --stop]
+
+        Each holds the flights of 2013 that left its airport, and airlines, airports, planes and
+        weather. The servers run on this machine and end with the last notebook that uses them;
+        the data stays.
+        """
+        _, given = read_words(line, "%pg_sandbox", SANDBOX)
+        if given.get("stop"):
+            self.home.run(self._stop_sandbox())
+        else:
+            self.home.run(self._start_sandbox(reset=given.get("reset", False)))
+
+    async def _start_sandbox(self, *, reset: bool) -> None:
+        progress = SandboxProgress()
+        if self._sandbox is not None:
+            await self._stop_sandbox()
+        self._sandbox = await asyncio.to_thread(sandbox.start, progress, reset=reset)
+        for name, address in self._sandbox.databases.items():
+            await self.client.add(
+                DatabaseSettings(
+                    name=name,
+                    host=address.host,
+                    port=address.port,
+                    user=address.user,
+                    database=address.database,
+                    password=partial(getattr, address, "password"),
+                )
+            )
+        self.client.groups["sandbox"] = tuple(self._sandbox.databases)
+        names = ", ".join(self._sandbox.databases)
+        progress.conclude(f"{names} are running; @sandbox means all of them")
+
+    async def _stop_sandbox(self) -> None:
+        if self._sandbox is None:
+            raise CellError("this notebook has not started the sandbox")
+        names = tuple(self._sandbox.databases)
+        await self.client.remove(*names)
+        self.client.groups.pop("sandbox", None)
+        await asyncio.to_thread(self._sandbox.stop)
+        self._sandbox = None
