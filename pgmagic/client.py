@@ -4,32 +4,26 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, get_args
 
 from pgmagic import columns
 from pgmagic.answers import Answers, assemble
-from pgmagic.columns import Budget, FrameOptions, listing, outgoing
-from pgmagic.database.checks import check
+from pgmagic.columns import Budget, FrameOptions, outgoing
 from pgmagic.database.configuration import Configuration, load
-from pgmagic.database.passwords import Ask, Prompts
-from pgmagic.database.pool import DatabasePool
-from pgmagic.database.settings import DatabaseSettings
-from pgmagic.database.statistics import DatabaseStatistics, Sample
-from pgmagic.database.translation import translated
+from pgmagic.database.passwords import Ask
 from pgmagic.dispatch import dispatch, write
-from pgmagic.errors import CellError, FanOutError, UnknownDatabase
+from pgmagic.errors import CellError, FanOutError
 from pgmagic.export import Export
 from pgmagic.language.destination import destination
 from pgmagic.language.line import Cell
 from pgmagic.language.options import Options
 from pgmagic.language.plan import Plan, plan
 from pgmagic.language.statements import read
-from pgmagic.language.targets import resolve_targets
 from pgmagic.meeting import Meeting
 from pgmagic.outcome import Answer, Failure, Outcome
+from pgmagic.pools import Pools
 from pgmagic.watch import Watch
 from pgmagic.writing import IfExists, Writing
 
@@ -39,7 +33,7 @@ LARGE = 100_000  # rows from which the speed of the decoder is felt
 SMALL = 10_000  # rows of which a frame is made in a few milliseconds
 
 
-class Client:
+class Client(Pools):
     """Databases and their pools, on the event loop that first uses them.
 
     async with pgmagic.Client.from_config() as pg:
@@ -58,14 +52,9 @@ class Client:
         ask: Ask | None = None,
         max_result_bytes: int | None = None,
     ) -> None:
-        configuration = configuration or Configuration()
-        self.databases: dict[str, DatabaseSettings] = dict(configuration.databases)
-        self.groups: dict[str, tuple[str, ...]] = dict(configuration.groups)
-        self.default: str | None = configuration.default
+        super().__init__(configuration, ask=ask)
         self.max_result_bytes = max_result_bytes
-        self._pools: dict[str, DatabasePool] = {}
         self._said_slow = False
-        self._prompts = Prompts(ask) if ask else None
 
     @classmethod
     def from_config(cls, start: Path | None = None, *, ask: Ask | None = None) -> Self:
@@ -74,148 +63,6 @@ class Client:
         Raises `SettingsError` that names the file and the key.
         """
         return cls(load(start), ask=ask)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    def __repr__(self) -> str:
-        open_pools = ", ".join(self._pools) or "none"
-        return f"<pgmagic.Client [{len(self.databases)} databases | open pools: {open_pools}]>"
-
-    # The databases
-
-    def pool(self, name: str) -> DatabasePool:
-        """Give the pool of a database. It connects when it is first asked for a connection."""
-        if name not in self._pools:
-            self._pools[name] = DatabasePool(self.databases[name], prompts=self._prompts)
-        return self._pools[name]
-
-    async def add(self, settings: DatabaseSettings) -> None:
-        """Add a database, or replace one of the same name and close its old pool."""
-        if pool := self._pools.pop(settings.name, None):
-            await pool.close()
-        self.databases[settings.name] = settings
-
-    def targets(self, words: Sequence[str]) -> tuple[str, ...]:
-        """Resolve names, patterns and groups. Raises `UnknownDatabase`."""
-        return resolve_targets(words, tuple(self.databases), self.groups, self.default)
-
-    def statistics(self) -> tuple[DatabaseStatistics, ...]:
-        """Give the statistics of every pool that has been used."""
-        return tuple(pool.statistics() for pool in self._pools.values())
-
-    def history(self, name: str) -> Sequence[Sample]:
-        """Give how busy a database's pool was of late."""
-        pool = self._pools.get(name)
-        return pool.history() if pool else ()
-
-    async def close(self, *names: str) -> None:
-        """Close the pools of these databases, or all: cancel, then close, then terminate."""
-        chosen = [
-            self._pools.pop(name) for name in names or tuple(self._pools) if name in self._pools
-        ]
-        await asyncio.gather(*(pool.close() for pool in chosen))
-
-    async def remove(self, *names: str) -> None:
-        """Forget databases, and close their pools."""
-        await self.close(*names)
-        for name in names:
-            self.databases.pop(name, None)
-
-    def cancel(self, name: str, query: int) -> None:
-        """Cancel a running query by the id that the statistics give it. From any thread."""
-        if pool := self._pools.get(name):
-            pool.running_queries.cancel(query)
-
-    async def connect(self, settings: DatabaseSettings) -> str:
-        """Add a database, try it, and say in one line what was reached.
-
-        It stays added where it can't be reached. Raises `Unavailable` and `SettingsError`.
-        """
-        await self.add(settings)
-        pool = self.pool(settings.name)
-        started = time.monotonic()
-        async with pool.acquire() as lease:
-            elapsed = time.monotonic() - started
-            with translated(settings.name):
-                [row] = await lease.connection.fetch(
-                    "select current_setting('server_version') as version, current_user as role, "
-                    "current_database() as database, "
-                    "(select ssl from pg_stat_ssl where pid = pg_backend_pid()) as tls"
-                )
-        about = [
-            f"{settings.name}: PostgreSQL {row['version'].split()[0]}",
-            f"{row['role']} in {row['database']}",
-            "TLS" if row["tls"] else "no TLS",
-            "read only" if settings.read_only else "read and write",
-            f"{elapsed * 1000:.0f} ms",
-        ]
-        return " · ".join(about)
-
-    async def retry(self, *names: str) -> str:
-        """Try databases now, however long their circuits would stay open."""
-        for name in self.targets(names):
-            await self.pool(name).retry_now()
-        return f"{', '.join(self.targets(names))}: answers again"
-
-    async def check(self, *targets: str) -> Any:
-        """Run the production checklist on databases, all at once; without a target on all.
-
-        Gives a frame of what was found and what to do, what fails first. A database that is down
-        is a line of it.
-        """
-        names = self.targets(targets) if targets else tuple(self.databases)
-        found = await check([self.pool(name) for name in names])
-        rows = [{"database": name, **asdict(finding)} for name in names for finding in found[name]]
-        rows.sort(key=lambda row: ("fail", "warn", "pass").index(row["result"]))
-        return listing(("check", "database", "result", "found", "remedy"), rows)
-
-    async def close_session(self, session: str, *names: str) -> str:
-        """Close a session on these databases, or on all that have it."""
-        closed = [
-            name
-            for name in names or tuple(self._pools)
-            if name in self._pools and await self._pools[name].sessions.close(session)
-        ]
-        if not closed:
-            raise CellError(f"there is no session {session}")
-        return f"session {session} closed on {', '.join(closed)}"
-
-    def listing(self) -> Any:
-        """Give a frame of the databases: name, where, groups, read only or not, state."""
-        rows = []
-        for name, settings in self.databases.items():
-            pool = self._pools.get(name)
-            rows.append(
-                {
-                    "name": name,
-                    "database": settings.database,
-                    "host": settings.host or settings.service or settings.dsn_env,
-                    "groups": " ".join(
-                        f"@{group}" for group in self.groups if name in self._members(group)
-                    ),
-                    "read_only": settings.read_only,
-                    "open": pool.statistics().size if pool else 0,
-                    "breaker": pool.statistics().breaker if pool else "closed",
-                }
-            )
-        return listing(("name", "database", "host", "groups", "read_only", "open", "breaker"), rows)
-
-    def _members(self, group: str) -> tuple[str, ...]:
-        try:
-            return self.targets([f"@{group}"])
-        except UnknownDatabase:  # a pattern that nothing matches yet
-            return ()
-
-    # Asking them
 
     async def query(
         self,

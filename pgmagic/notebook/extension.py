@@ -1,10 +1,10 @@
 """Load and unload: what `%load_ext pgmagic` puts into the shell, and takes out again."""
 
 import atexit
+from typing import TYPE_CHECKING
 
 from IPython.core.async_helpers import get_asyncio_loop
 from IPython.core.interactiveshell import InteractiveShell
-from IPython.core.magic import Magics
 
 from pgmagic.client import Client
 from pgmagic.language.query_plans import QueryPlans
@@ -14,6 +14,9 @@ from pgmagic.notebook.magics import GROUPS, PgMagics
 from pgmagic.notebook.plan_view import plans_html
 from pgmagic.notebook.reentry import ReentryError
 from pgmagic.notebook.transform import CellTransformer
+
+if TYPE_CHECKING:
+    from IPython.core.magic import Magics
 
 __all__ = ["load", "unload"]
 

@@ -17,7 +17,7 @@ FLOORS = [
     {"language", "meeting", "sandbox"},
     {"database", "columns"},
     {"watch", "answers", "journal", "export", "parallel"},
-    {"voting"},
+    {"voting", "pools"},
     {"execution", "writing"},
     {"dispatch"},
     {"client", "http"},
