@@ -8,8 +8,9 @@ from pgmagic.columns import FrameOptions, agree, combine, to_frame
 from pgmagic.language.plan import Plan
 from pgmagic.language.query_plans import QueryPlans
 from pgmagic.outcome import Answer, Failure, Outcome, Result
+from pgmagic.receipts import Receipt
 
-__all__ = ["Answers", "assemble"]
+__all__ = ["Answers", "assemble", "stamp"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,23 @@ def assemble(
     if plan.cell.options.all:
         return values, tuple(notes)
     return (values[-1] if values else None), tuple(notes)
+
+
+def stamp(value: Any, receipt: Receipt) -> None:
+    """Put the receipt into the `attrs` of every DataFrame of a value."""
+    if isinstance(value, list):
+        for each in value:
+            stamp(each, receipt)
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            _stamp(each, receipt.attrs(name))
+    else:
+        _stamp(value, receipt.attrs())
+
+
+def _stamp(frame: Any, attrs: dict[str, Any]) -> None:
+    if isinstance(known := getattr(frame, "attrs", None), dict):  # Arrow and polars have none
+        known["pgmagic"] = attrs
 
 
 def _plans(plan: Plan, answers: Sequence[Answer]) -> QueryPlans | None:

@@ -2,14 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Protocol, Self, TypeAlias, get_args
 
 from pgmagic import columns
-from pgmagic.answers import Answers, assemble
+from pgmagic.answers import Answers, assemble, stamp
 from pgmagic.columns import Budget, FrameOptions, outgoing
 from pgmagic.database.configuration import Configuration, load
 from pgmagic.database.passwords import Ask
@@ -24,13 +27,25 @@ from pgmagic.language.statements import read
 from pgmagic.meeting import Meeting
 from pgmagic.outcome import Answer, Failure, Outcome
 from pgmagic.pools import Pools
+from pgmagic.receipts import Origin, Receipt, receipt
 from pgmagic.watch import Watch
 from pgmagic.writing import IfExists, Writing
 
 __all__ = ["Client"]
 
+Live: TypeAlias = Callable[[], Awaitable[tuple[Outcome, ...]]]
+
+
+class Tape(Protocol):
+    """Stands between the client and its databases: keeps what they answer, or answers itself."""
+
+    async def outcomes(self, plan: Plan, live: Live) -> tuple[Outcome, ...]:
+        """Give one outcome for each database of the plan; `live` asks them."""
+
+
 LARGE = 100_000  # rows from which the speed of the decoder is felt
 SMALL = 10_000  # rows of which a frame is made in a few milliseconds
+RECEIPTS = 10_000  # kept at most
 
 
 class Client(Pools):
@@ -43,6 +58,8 @@ class Client(Pools):
     account, `user@host:port/database`. `max_result_bytes` is the memory that the rows of one cell
     may take, on all its databases together: by itself a quarter of what is free when the cell
     begins, without limit where it is 0.
+
+    `receipts` are of the last ten thousand queries, the newest last; `origin` says which cell asks.
     """
 
     def __init__(
@@ -54,6 +71,9 @@ class Client(Pools):
     ) -> None:
         super().__init__(configuration, ask=ask)
         self.max_result_bytes = max_result_bytes
+        self.receipts: deque[Receipt] = deque(maxlen=RECEIPTS)
+        self.origin: Callable[[], Origin] = Origin
+        self.tape: Tape | None = None
         self._said_slow = False
 
     @classmethod
@@ -172,7 +192,8 @@ class Client(Pools):
         )
         options = {name: self._frame_options(plan, name) for name in plan.targets}
         with _export(plan) as export:
-            asked = await dispatch(left, self.pool, options, watch, budget, export)
+            live = partial(dispatch, left, self.pool, options, watch, budget, export)
+            asked, written = await self._noted(left, watch, live)
             answered |= {outcome.database: outcome for outcome in asked}
             outcomes = tuple(answered[name] for name in plan.targets)
             files = None
@@ -185,6 +206,7 @@ class Client(Pools):
             value, notes = assemble(plan, outcomes, options, files, keep=keep)
         else:  # in a thread: it must not hold up the loop, and with it the interrupt
             value, notes = await asyncio.to_thread(assemble, plan, outcomes, options, keep=keep)
+        stamp(value, written)
         answers = Answers(
             plan=plan,
             outcomes=outcomes,
@@ -205,6 +227,25 @@ class Client(Pools):
             return (await self._finish(plan, known, Watch())).value
 
         raise FanOutError(outcomes, answers.failures, partial=value, retry=retry)
+
+    async def _noted(
+        self, plan: Plan, watch: Watch, live: Live
+    ) -> tuple[tuple[Outcome, ...], Receipt]:
+        """Ask, and keep a receipt of it, also where it is cancelled."""
+        origin, began, started = self.origin(), datetime.now(UTC), time.monotonic()
+
+        def noted(outcomes: Sequence[Outcome]) -> Receipt:
+            elapsed = time.monotonic() - started
+            kept = receipt(plan, outcomes, origin=origin, started=began, elapsed=elapsed)
+            self.receipts.append(kept)
+            return kept
+
+        try:
+            outcomes = await (live() if self.tape is None else self.tape.outcomes(plan, live))
+        except BaseException:
+            noted(tuple(watch.outcomes.values()))
+            raise
+        return outcomes, noted(outcomes)
 
     def _slow_decoder(self, rows: int) -> tuple[str, ...]:
         """Say once, at a large result, that the compiled decoder is missing."""

@@ -62,6 +62,7 @@ class Execution:
     async def run(self) -> Answer:
         """Run all statements; what failed has been rolled back. Raises a `PgMagicError`."""
         started = time.monotonic()
+        version, position = "", None
         seconds = self.plan.cell.options.timeout
         limit = asyncio.timeout(seconds)
         try:
@@ -71,6 +72,7 @@ class Execution:
                     self._is("running")
                     try:
                         results = await self._all(lease)
+                        version, position = lease.server_version, lease.position
                     finally:
                         self.notices = lease.notices
         except TimeoutError:
@@ -86,6 +88,8 @@ class Execution:
             results=tuple(results),
             elapsed=time.monotonic() - started,
             notices=self.notices,
+            server_version=version,
+            position=position,
         )
 
     def _too_late(self, seconds: float) -> QueryTimeout:
@@ -346,7 +350,10 @@ class Execution:
         settings = "".join(f"; {setting}" for setting in self._local_settings())
         if len(self.plan.steps) > 1:
             settings += f"; {PATIENT}"
-        await self._command(lease, f"begin {mode}{settings}")
+        with translated(self.step.database):
+            self.pool.tells_position &= await lease.begin(
+                f"begin {mode}{settings}", tell=self.pool.tells_position
+            )
 
     def _local_settings(self) -> Sequence[str]:
         """Settings of one transaction: the pool's, where no startup packet took them, and ours."""

@@ -1,6 +1,7 @@
 """What came back from one database: results or a failure."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pgmagic.errors import PgMagicError
@@ -8,7 +9,17 @@ from pgmagic.errors import PgMagicError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Answer", "Column", "Failure", "Notice", "Outcome", "PgType", "Result", "Rows"]
+__all__ = [
+    "Answer",
+    "Column",
+    "Failure",
+    "Notice",
+    "Outcome",
+    "PgType",
+    "Position",
+    "Result",
+    "Rows",
+]
 
 Kind: TypeAlias = Literal["scalar", "array", "enum", "composite", "range", "multirange", "domain"]
 
@@ -96,13 +107,32 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """Which state of a database was read.
+
+    `snapshot` is what `pg_current_snapshot()` said, `wal` how far the write-ahead log was written
+    (on a standby: replayed), `at` the server's clock.
+    https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
+    """
+
+    snapshot: str
+    wal: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One database did all that the cell asked. `elapsed` is in seconds."""
+    """One database did all that the cell asked. `elapsed` is in seconds.
+
+    `position` is where the database was as the cell began, where the server tells.
+    """
 
     database: str
     results: tuple[Result, ...]
     elapsed: float
     notices: tuple[Notice, ...] = ()
+    server_version: str = ""
+    position: Position | None = None
 
     @property
     def nbytes(self) -> int:

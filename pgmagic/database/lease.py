@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from pgmagic.database.position import TELL, position_in
 from pgmagic.errors import QueryCancelled, QueryTimeout
-from pgmagic.outcome import Notice
+from pgmagic.outcome import Notice, Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from asyncpg.types import ServerVersion
 
 __all__ = ["STOPPED", "Lease"]
 
@@ -26,6 +25,7 @@ class Lease:
     """One connection for as long as a cell needs it.
 
     `connection` is used by one task, one statement at a time. `since` is of the monotonic clock.
+    `position` is where the database was as the last transaction began that was asked to tell.
     """
 
     def __init__(self, connection: Any, *, database: str, since: float) -> None:
@@ -34,23 +34,17 @@ class Lease:
         self.since = since
         self.pid: int = connection.get_server_pid()
         self.task: asyncio.Task[Any] | None = asyncio.current_task()
+        self.position: Position | None = None
+        self._is_telling = False
         self._notices: list[Notice] = []
         self._dropped = 0
         self._listener: Callable[[Any, Any], None] = self._on_notice
         connection.add_log_listener(self._listener)
 
     @property
-    def server_version(self) -> "ServerVersion":
-        return self.connection.get_server_version()
-
-    @property
-    def standard_strings(self) -> bool:
-        """Whether a backslash in `'…'` is just a backslash, as the server reads it now.
-
-        https://www.postgresql.org/docs/current/runtime-config-compatible.html
-        """
-        settings = self.connection.get_settings()
-        return getattr(settings, "standard_conforming_strings", "on") == "on"
+    def server_version(self) -> str:
+        """The server's version as it is spoken of: `18.6`."""
+        return str(getattr(self.connection.get_settings(), "server_version", "")).partition(" ")[0]
 
     @property
     def notices(self) -> tuple[Notice, ...]:
@@ -59,6 +53,28 @@ class Lease:
             return tuple(self._notices)
         more = Notice(severity="INFO", message=f"{self._dropped} more messages are not shown")
         return (*self._notices, more)
+
+    async def begin(self, sql: str, *, tell: bool) -> bool:
+        """Begin a transaction, and let the server `tell` its position in the same round trip.
+
+        `sql` is BEGIN and what goes with it. False where this server can't tell.
+        """
+        if not tell:
+            await self.connection.execute(sql)
+            return False
+        self._is_telling = True
+        try:
+            await self.connection.execute(f"{sql}; {TELL}")
+        except asyncpg.QueryCanceledError:
+            raise
+        except asyncpg.PostgresError:
+            if self.connection.is_closed():
+                raise
+            # A server without PL/pgSQL, or one that only speaks the protocol.
+            await self.connection.execute("rollback")
+            await self.connection.execute(sql)
+            return False
+        return True
 
     def taint(self) -> None:
         """Say that the cell did what no reset undoes, such as PREPARE.
@@ -73,6 +89,9 @@ class Lease:
             self.connection.remove_log_listener(self._listener)
 
     def _on_notice(self, connection: Any, message: Any) -> None:
+        if self._is_telling and (position := position_in(message)):
+            self.position, self._is_telling = position, False
+            return
         if len(self._notices) == NOTICES:
             self._dropped += 1
             return

@@ -68,6 +68,7 @@ class DatabasePool:
     ) -> None:
         self.settings = settings
         self.types: dict[int, PgType] = {}
+        self.tells_position = True  # until the server is seen not to
         self.breaker = Breaker(
             settings.name,
             fail_max=settings.fail_max,
