@@ -323,25 +323,22 @@ class Execution:
             prepared.handle.get_parameters(),
         )
         whole = divisible(replace(prepared.statement, sql=inlined.sql))
-        note = None
         # Where an error stands in what is sent from here on says nothing about the cell.
         with translated(self.step.database):
             await check_rows_stand_alone(connection, inlined.sql)
             if options.by is None:
-                predicates = await page_ranges(connection, whole, options.parallel)
+                cut = await page_ranges(connection, whole, options.parallel)
             else:
-                predicates, note = await column_ranges(
-                    connection, whole, options.by, options.parallel
-                )
+                cut = await column_ranges(connection, whole, options.by, options.parallel)
 
         async def read_part(connection: Any, part: str) -> Reading:
             with translated(self.step.database):
                 return await self._read(connection, prepared, described, sink, part)
 
-        parts = [whole.part(predicate) for predicate in predicates]
+        parts = [whole.part(each.predicate) for each in cut.ranges]
         readings = await read_parts(lease, self.pool, parts, read_part, self._local_settings())
         reading = joined(readings)
-        return reading if note is None else replace(reading, notes=(*reading.notes, note))
+        return reading if cut.note is None else replace(reading, notes=(*reading.notes, cut.note))
 
     async def _begin(self, lease: Lease) -> None:
         mode = "read only" if self.step.read_only else "read write"

@@ -117,7 +117,7 @@ class _Parser:
 
     def _refusal(self, index: int) -> CellError:
         return CellError(
-            "--parallel reads SELECT … FROM one table [WHERE …], and no more than that",
+            "only SELECT … FROM one table [WHERE …] can be read in parts",
             cell=self._statement.cell,
             offset=self._statement.locate(self._tokens[index].start + 1),
         )
