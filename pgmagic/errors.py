@@ -14,6 +14,7 @@
     │   └── QueryTimeout
     ├── QueryCancelled          somebody stopped it
     ├── NotCommitted            rolled back, because another database of the same cell failed
+    ├── SnapshotEnded           the state that was to be read is not held any more
     ├── ResultTooLarge          it would not fit into memory
     ├── ExportError             the file cannot be written, or cannot hold a value
     ├── SandboxError            the sandbox's own servers cannot be run here
@@ -48,6 +49,7 @@ __all__ = [
     "ResultTooLarge",
     "SandboxError",
     "SettingsError",
+    "SnapshotEnded",
     "Unavailable",
     "UnknownDatabase",
 ]
@@ -65,6 +67,10 @@ class PgMagicError(Exception):
         self.message = message
         self.database = database
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As it is, whatever its class wants to be made of: workers raise in other processes.
+        return (_remade, (type(self), self.args), self.__dict__)
 
     def report(self, databases: Sequence[str] | None = None) -> list[str]:
         """Tell the whole error in a few lines of plain text.
@@ -249,6 +255,10 @@ class NotCommitted(PgMagicError):
     """Rolled back: a cell that writes commits on every database or on none."""
 
 
+class SnapshotEnded(PgMagicError):
+    """The state that cells were to read is not held any more; nothing was read instead."""
+
+
 class ResultTooLarge(PgMagicError):
     """The result would not fit into memory; the statement was stopped on the server."""
 
@@ -334,3 +344,8 @@ def merged(failures: Sequence["Failure"]) -> list[tuple[PgMagicError, tuple[str,
         saying = tuple(failure.error.report(()))
         groups.setdefault(saying, (failure.error, []))[1].append(failure.database)
     return [(error, tuple(databases)) for error, databases in groups.values()]
+
+
+def _remade(kind: type[PgMagicError], arguments: tuple[Any, ...]) -> PgMagicError:
+    """Make an error of a pickle, which brings its attributes afterwards."""
+    return kind.__new__(kind, *arguments)
