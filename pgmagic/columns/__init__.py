@@ -7,6 +7,7 @@ from pgmagic.columns.copybinary import DecodeError
 from pgmagic.columns.copyin import copy_in
 from pgmagic.columns.copyout import copy_out
 from pgmagic.columns.decoder import accelerated
+from pgmagic.columns.fixed import FixedFrame
 from pgmagic.columns.frame import combine, to_frame
 from pgmagic.columns.inlining import inline
 from pgmagic.columns.joining import joined
@@ -21,6 +22,7 @@ __all__ = [
     "Budget",
     "ColumnsDiffer",
     "DecodeError",
+    "FixedFrame",
     "FrameOptions",
     "Outgoing",
     "Progress",

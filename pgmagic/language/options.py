@@ -12,6 +12,7 @@ from pgmagic.language.suggest import did_you_mean
 __all__ = ["OPTIONS", "Option", "Options", "option_named", "python_name", "rows", "seconds"]
 
 MOST_CONNECTIONS = 64  # of one parallel read
+MOST_PARTITIONS = 100_000  # of one database
 
 As: TypeAlias = Literal["pandas", "arrow", "polars"]
 Numeric: TypeAlias = Literal["float", "exact"]
@@ -42,6 +43,9 @@ class Options:
     to: str | None = None
     parallel: int | None = None
     by: str | None = None
+    dask: bool = False
+    partitions: int | None = None
+    max_connections_per_database: int | None = None
     explain: bool = False
     analyze: bool = False
 
@@ -107,6 +111,17 @@ def connections(text: str) -> int:
     return int(text)
 
 
+def count_up_to(most: int) -> Callable[[str], int]:
+    """Make a reader of a number from 1 on. It raises `ValueError` with what it takes."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
+            raise ValueError(f"a whole number from 1 to {most}")
+        return int(text)
+
+    return read
+
+
 def file_or_folder(text: str) -> str:
     """Check where a result is to go. Raises `ValueError` with what it takes."""
     destination(text)
@@ -157,7 +172,22 @@ OPTIONS: tuple[Option, ...] = (
         file_or_folder,
     ),
     Option("--parallel", "parallel", "read one table on so many connections", "N", connections),
-    Option("--by", "by", "cut the table of --parallel by this column, not by its pages", "COLUMN"),
+    Option("--by", "by", "cut the table by this column, not by its pages", "COLUMN"),
+    Option("--dask", "dask", "give a lazy dask.dataframe, whose workers read the parts"),
+    Option(
+        "--partitions",
+        "partitions",
+        "cut the table of each database into so many parts for --dask",
+        "N",
+        count_up_to(MOST_PARTITIONS),
+    ),
+    Option(
+        "--max-connections-per-database",
+        "max_connections_per_database",
+        "connections of all workers of --dask together to one database",
+        "N",
+        count_up_to(MOST_PARTITIONS),
+    ),
     Option("--explain", "explain", "show how the server would run the statement, as a tree"),
     Option("--analyze", "analyze", "run it, show times and rows as a tree, undo what it wrote"),
 )

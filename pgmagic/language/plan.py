@@ -117,6 +117,7 @@ def plan(
         _check(result, statement)
     _check_export(result)
     _check_parallel(result)
+    _check_dask(result)
     return result
 
 
@@ -223,8 +224,8 @@ def _check_export(plan: Plan) -> None:
 def _check_parallel(plan: Plan) -> None:
     options, first = plan.cell.options, plan.statements[0]
     if options.parallel is None:
-        if options.by is not None:
-            raise CellError("--by says how --parallel N cuts a table, and there is no --parallel")
+        if options.by is not None and not options.dask:
+            raise CellError("--by says how --parallel or --dask cuts a table: neither is here")
         return
     if len(plan.statements) > 1 or not first.kind.read or first.kind.verb != "select":
         raise _refused(
@@ -239,6 +240,31 @@ def _check_parallel(plan: Plan) -> None:
     if options.limit is not None:
         raise CellError("--parallel reads all rows: it takes no --limit")
     divisible(first)
+
+
+def _check_dask(plan: Plan) -> None:
+    options, first = plan.cell.options, plan.statements[0]
+    if not options.dask:
+        for name in ("partitions", "max_connections_per_database"):
+            if getattr(options, name) is not None:
+                raise CellError(f"--{name.replace('_', '-')} is for --dask, and there is no --dask")
+        return
+    if len(plan.statements) > 1 or not first.kind.read or not first.kind.copyable:
+        raise _refused(
+            first,
+            "--dask is for a cell of one statement that reads",
+            "workers run it again where one of them is lost",
+        )
+    for name in ("write", "session", "autocommit", "parallel", "to", "limit", "all", "split"):
+        if getattr(options, name) not in (None, False):
+            raise CellError(f"--dask and --{name} don't go together")
+    for name in ("partial", "explain", "analyze"):
+        if getattr(options, name):
+            raise CellError(f"--dask reads nothing yet: it takes no --{name}")
+    if options.as_ != "pandas":
+        raise CellError(f"--dask gives frames of pandas: it takes no --as {options.as_}")
+    if options.partitions is not None or options.by is not None:
+        divisible(first)
 
 
 def _refused(statement: Statement, message: str, hint: str) -> CellError:
