@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pgmagic import events
@@ -20,6 +21,7 @@ from pgmagic.database.running import RunningQueries, RunningQuery
 from pgmagic.database.session import Sessions
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.database.slots import Slots
+from pgmagic.database.snapshot import Snapshot, take
 from pgmagic.database.statistics import DatabaseStatistics, Recorder, Sample, percentile
 from pgmagic.database.translation import not_connected
 from pgmagic.errors import (
@@ -76,7 +78,8 @@ class DatabasePool:
             clock=clock,
         )
         self.running_queries = RunningQueries(settings.name, clock=clock)
-        self.sessions = Sessions(settings.name, self._open_for_session, clock=clock)
+        self.sessions = Sessions(settings.name, partial(self._open_own, "a session"), clock=clock)
+        self.snapshot: Snapshot | None = None  # what cells read, also where it is over or lost
         self._clock = clock
         self._recorder = Recorder(clock)
         self._prompts = prompts
@@ -184,6 +187,26 @@ class DatabasePool:
                 await connection.close(timeout=CLOSE_TIMEOUT)
             connection.terminate()
 
+    async def take_snapshot(self, seconds: float) -> Snapshot:
+        """Export a snapshot that lasts so many seconds, on a new connection beside the pool.
+
+        Cells read it once it is `hold`'s. Raises what `acquire` raises, QueryError, and CellError
+        where a pooler stands in between.
+        """
+        with self._request():
+            connection = await self._open_own("a snapshot")
+        limit = self.settings.acquire_timeout
+        return await take(connection, database=self.name, seconds=seconds, timeout=limit)
+
+    def hold(self, snapshot: Snapshot | None) -> Snapshot | None:
+        """Let all cells from now on read a snapshot, or the present; give what they read before.
+
+        That, where there is one, is the caller's to end.
+        """
+        self._check_usable()
+        before, self.snapshot = self.snapshot, snapshot
+        return before
+
     def running(self, sql: str, cell: str | None = None) -> AbstractContextManager[RunningQuery]:
         """List a query while the block runs, so that somebody can see and cancel it."""
         return self.running_queries.register(sql, cell)
@@ -220,6 +243,7 @@ class DatabasePool:
             last_error=recorder.last_error,
             sessions=self.sessions.statistics(),
             running=self.running_queries.statistics(),
+            snapshot=self.snapshot.statistics() if self.snapshot else None,
         )
 
     def history(self) -> Sequence[Sample]:
@@ -234,6 +258,22 @@ class DatabasePool:
         self.breaker.force_trial()
         async with self.acquire() as lease:
             await lease.connection.execute("select")
+
+    async def settle(self) -> None:
+        """Wait until what was lent and came back is ready for the next, or closed."""
+        while self._returns:
+            await asyncio.wait(tuple(self._returns))
+
+    async def close_idle(self) -> None:
+        """Close what is idle now, and wait until the server has heard of it."""
+
+        async def close_one() -> None:
+            async with self.acquire() as lease:
+                lease.taint()
+
+        closing = (close_one() for _ in range(self._connections.idle))
+        await asyncio.gather(*closing, return_exceptions=True)
+        await self.settle()
 
     async def expire(self) -> None:
         """Renew all connections, and look up anew where they go."""
@@ -252,6 +292,7 @@ class DatabasePool:
         await self._until_returned(deadline)
         rest = max(0.1, deadline - self._clock())
         await asyncio.gather(
+            *([self.snapshot.end()] if self.snapshot else ()),
             self._connections.close(timeout=rest),
             *(self.sessions.close(session.name, timeout=rest) for session in self.sessions),
         )
@@ -260,6 +301,8 @@ class DatabasePool:
     def terminate(self) -> None:
         """Drop all connections at once; what runs on them ends when its server notices."""
         self._closed = True
+        if self.snapshot is not None:
+            self.snapshot.terminate()
         self._connections.terminate()
         self.sessions.terminate()
 
@@ -382,14 +425,17 @@ class DatabasePool:
 
         return await self._guarded(connect, self.settings.acquire_timeout)
 
-    async def _open_for_session(self) -> Connection:
+    async def _open_own(self, what: str) -> Connection:
+        """Open a connection that `what` keeps. Raises CellError where a pooler would lend it."""
         connection, _ = await self._open_apart()
         if self.pooled:
             connection.terminate()
-            raise CellError(
-                "a session needs a connection of its own, "
+            error = CellError(
+                f"{what} needs a connection of its own, "
                 "but a pooler stands between here and the server"
             )
+            error.database = self.name
+            raise error
         return connection
 
     @contextmanager
