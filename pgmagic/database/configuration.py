@@ -11,8 +11,9 @@
     [groups]
     shards = ["shard_*", "@europe"]
 
-The file of the project, found from the working directory upwards, comes first; what it does not
-define is taken from the user's own. Passwords have no place in either.
+The file of the project, found from the working directory upwards, or named by the variable
+PGMAGIC_CONFIG, comes first; what it does not define is taken from the user's own. Passwords have
+no place in either.
 """
 
 import os
@@ -33,6 +34,7 @@ from pgmagic.language.suggest import did_you_mean
 __all__ = ["Configuration", "from_options", "load"]
 
 FILE_NAME = "pgmagic.toml"
+VARIABLE = "PGMAGIC_CONFIG"  # names the file of the project, wherever one works
 SECTIONS = ("default", "defaults", "databases", "groups")
 SETTINGS = tuple(each.name for each in fields(DatabaseSettings) if each.name != "name")
 PASSWORD_KEYS = {"password", "sslpassword", "passwd", "pwd", "pgpassword", "secret", "token"}
@@ -66,8 +68,8 @@ def load(
 ) -> Configuration:
     """Read the project's file, looked for from `start` upwards, and the user's.
 
-    `start` is the working directory by default. No file at all is an empty configuration.
-    Raises SettingsError, naming file and key.
+    `start` is the working directory by default. Where PGMAGIC_CONFIG names a file, that is the
+    project's. No file at all is an empty configuration. Raises SettingsError, naming file and key.
     """
     files = [_read(path) for path in _files((start or Path.cwd()).resolve(), environ, home)]
     configuration = reduce(Configuration.or_else, files, Configuration())
@@ -90,7 +92,7 @@ def from_options(name: str, **options: Any) -> DatabaseSettings:
 
 
 def _files(start: Path, environ: Mapping[str, str], home: Path | None) -> Iterable[Path]:
-    project = next(
+    project = _named(environ) or next(
         (
             folder / FILE_NAME
             for folder in (start, *start.parents)
@@ -101,6 +103,15 @@ def _files(start: Path, environ: Mapping[str, str], home: Path | None) -> Iterab
     own = _user_folder(environ, home or Path(environ.get("HOME") or Path.home())) / FILE_NAME
     found = [path for path in (project, own) if path is not None and path.is_file()]
     return dict.fromkeys(path.resolve() for path in found)
+
+
+def _named(environ: Mapping[str, str]) -> Path | None:
+    if not (name := environ.get(VARIABLE)):
+        return None
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise SettingsError(f"{VARIABLE} names {path}, and there is no such file")
+    return path
 
 
 def _user_folder(environ: Mapping[str, str], home: Path) -> Path:

@@ -156,3 +156,15 @@ def test_a_password_that_was_typed_is_refused_and_not_repeated():
 
 def test_a_password_may_come_from_a_callable():
     assert from_options("sales", password=lambda: "x").password is not None
+
+
+def test_a_variable_names_the_file_of_the_project(project, home, tmp_path):
+    (project / "pgmagic.toml").write_text("[databases.sales]\nhost = 'project'\n")
+    named = tmp_path / "workers.toml"
+    named.write_text("[databases.sales]\nhost = 'named'\n")
+    environ = {"XDG_CONFIG_HOME": str(home), "PGMAGIC_CONFIG": str(named)}
+    configuration = load(project, environ=environ, home=home)
+    assert configuration.databases["sales"].host == "named"
+    named.unlink()
+    with pytest.raises(SettingsError, match="PGMAGIC_CONFIG names .*workers.toml, and there is no"):
+        load(project, environ=environ, home=home)
