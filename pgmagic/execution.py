@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from pgmagic.columns import (
@@ -23,6 +24,7 @@ from pgmagic.columns import prepare as prepare_on
 from pgmagic.database.pool import DatabasePool, Lease
 from pgmagic.database.preparing import Prepared, prepare
 from pgmagic.database.ranges import check_rows_stand_alone, column_ranges, page_ranges
+from pgmagic.database.snapshot import Snapshot
 from pgmagic.database.translation import translated
 from pgmagic.errors import QueryError, QueryTimeout
 from pgmagic.export import Export, Sink
@@ -58,11 +60,15 @@ class Execution:
     export: Export | None = None
     sent: int = 0
     notices: tuple[Notice, ...] = ()
+    snapshot: Snapshot | None = None
 
     async def run(self) -> Answer:
         """Run all statements; what failed has been rolled back. Raises a `PgMagicError`."""
         started = time.monotonic()
         version, position = "", None
+        self.snapshot = self.pool.snapshot
+        if self.snapshot is not None:
+            self.snapshot.check()
         seconds = self.plan.cell.options.timeout
         limit = asyncio.timeout(seconds)
         try:
@@ -110,6 +116,9 @@ class Execution:
         self.watch.state[self.step.database] = state
 
     def _how_to_write(self) -> str:
+        if self.snapshot is not None:
+            name = self.step.database
+            return f"{name} is held at a snapshot, to be read: %pg_snapshot --end {name}"
         if not self.step.read_only and self.plan.transaction is Transaction.SESSION:
             return (
                 "the session's transaction was begun read only: rollback, then BEGIN with --write; "
@@ -223,17 +232,24 @@ class Execution:
         # read as it is would end it. A pooler may lend another connection for each of the two.
         # The driver leaves a prepared statement's implicit transaction open, and no isolation
         # level can be set in that any more.
-        isolated = self.plan.cell.options.parallel is not None
+        isolated = self.plan.cell.options.parallel is not None or self.snapshot is not None
         begin_late = begin and not self.pool.pooled and not isolated
+        # What only reads can begin together with its COPY. Then nobody runs what was prepared.
+        begin_with_copy = begin_late and self._begins_with_copy(index)
         if begin and not begin_late:
             await self._begin(lease)
-        prepared = await prepare(connection, statement, self.step.database, by=prepare_on)
-        if begin_late:
+        by = partial(prepare_on, name="") if begin_with_copy else prepare_on
+        prepared = await prepare(connection, statement, self.step.database, by=by)
+        if begin_with_copy and not prepared.handle.get_attributes():  # no columns, so no COPY
+            begin_with_copy = False
+            prepared = await prepare(connection, statement, self.step.database, by=prepare_on)
+        before = lease.telling(self._begin_sql()) if begin_with_copy else ""
+        if begin_late and not begin_with_copy:
             await self._begin(lease)
         self.sent += 1
         with self._translated(prepared.statement):
             if prepared.handle.get_attributes() and self.plan.keeps(index):
-                result = await self._rows(lease, index, prepared)
+                result = await self._rows(lease, index, prepared, before)
             elif self.plan.keeps(index) and len(self.plan.steps) > 1:
                 # The others wait there: a procedure may give rows on one database and none here.
                 agree(await self.meeting.arrive(index, self.step.database, ()))
@@ -250,7 +266,13 @@ class Execution:
             await self._command(lease, "set transaction read only")
         return result
 
-    async def _rows(self, lease: Lease, index: int, prepared: Prepared) -> Result:
+    def _begins_with_copy(self, index: int) -> bool:
+        """Whether the transaction can begin in the same round trip as a statement."""
+        kind = self.plan.statements[index].kind
+        reads = self.step.read_only and kind.copyable and kind.read and self.plan.keeps(index)
+        return reads and self.pool.tells_position is True
+
+    async def _rows(self, lease: Lease, index: int, prepared: Prepared, before: str = "") -> Result:
         """Read the rows of a statement, once its columns fit those of the other databases."""
         database = self.step.database
         attributes = prepared.handle.get_attributes()
@@ -265,7 +287,7 @@ class Execution:
         if self.export is not None:
             sink = self.export.sink(database, index, everywhere, self.options)
         if self.plan.cell.options.parallel is None:
-            reading = await self._read(lease.connection, prepared, described, sink)
+            reading = await self._read(lease.connection, prepared, described, sink, before=before)
         else:
             reading = await self._read_in_parts(lease, prepared, described, sink)
         return Result(
@@ -291,6 +313,7 @@ class Execution:
         described: tuple[Column, ...],
         sink: Sink | None,
         part: str | None = None,
+        before: str = "",
     ) -> Reading:
         """Read all rows, or a part that has no parameters any more."""
         statement, kind, database = prepared.statement, prepared.statement.kind, self.step.database
@@ -308,6 +331,7 @@ class Execution:
             budget=self.budget,
             sink=sink,
             database=database,
+            before=before,
         )
 
     async def _read_in_parts(
@@ -341,16 +365,19 @@ class Execution:
         return reading if cut.note is None else replace(reading, notes=(*reading.notes, cut.note))
 
     async def _begin(self, lease: Lease) -> None:
+        with translated(self.step.database):
+            self.pool.tells_position = await lease.begin(
+                self._begin_sql(), tell=self.pool.tells_position is not False
+            )
+
+    def _begin_sql(self) -> str:
         mode = "read only" if self.step.read_only else "read write"
         if self.plan.cell.options.parallel is not None:
             mode = f"{ISOLATION} {mode}"
         settings = "".join(f"; {setting}" for setting in self._local_settings())
         if len(self.plan.steps) > 1:
             settings += f"; {PATIENT}"
-        with translated(self.step.database):
-            self.pool.tells_position &= await lease.begin(
-                f"begin {mode}{settings}", tell=self.pool.tells_position
-            )
+        return f"begin {mode}{settings}"
 
     def _local_settings(self) -> Sequence[str]:
         """Settings of one transaction: the pool's, where no startup packet took them, and ours."""

@@ -6,15 +6,12 @@ https://www.postgresql.org/docs/current/sql-copy.html
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pgmagic.columns.pgtypes import Cast, cast_of
 from pgmagic.outcome import Column
 
-if TYPE_CHECKING:
-    import asyncpg
-
-__all__ = ["CopyStatement", "copy_statement", "needs_cast", "run_copy"]
+__all__ = ["CopyStatement", "behind", "copy_statement", "needs_cast", "run_copy"]
 
 STOP_TIMEOUT = 2.0  # seconds
 
@@ -63,7 +60,7 @@ async def run_copy(
 ) -> str:
     """Run a COPY … TO STDOUT that is written already, and return its command tag.
 
-    Where `take` raises, or the task is cancelled, it is stopped on the server.
+    Commands without rows may stand before it. Where `take` raises, or the task is cancelled, it is stopped on the server.
     """
     stopped = False
 
@@ -72,14 +69,24 @@ async def run_copy(
             await take(data)
 
     # asyncpg has no public way to run one; its own copy_from_query() calls this.
-    untyped: Any = connection
-    copying: asyncio.Task[str] = asyncio.ensure_future(untyped._copy_out(sql, take_or_drop, None))
+    itself = behind(connection)
+    copying: asyncio.Task[str] = asyncio.ensure_future(itself._copy_out(sql, take_or_drop, None))
     try:
         return await asyncio.shield(copying)
     except asyncio.CancelledError:
         stopped = True
-        await _stop(untyped, copying)
+        await _stop(itself, copying)
         raise
+
+
+def behind(connection: "asyncpg.Connection[Any]") -> Any:
+    """Give the connection behind the one that a pool lends, for what asyncpg keeps private.
+
+    Raises `InterfaceError` where it was lost; the private parts would fail in ways of their own.
+    """
+    if connection.is_closed():  # what a pool lent raises by itself, once it is lost
+        raise asyncpg.InterfaceError("connection is closed")
+    return getattr(connection, "_con", connection)
 
 
 async def _stop(connection: Any, copying: "asyncio.Task[str]") -> None:

@@ -19,15 +19,18 @@ ANYARRAY: Final = (2277, "anyarray", "pg_catalog")
 REFUSED: Final = re.compile(r'cannot decode type "(?P<schema>.*)"\."(?P<name>.*)": text encoding')
 
 
-async def prepare(connection: "asyncpg.Connection[Any]", sql: str) -> "PreparedStatement[Any]":
+async def prepare(
+    connection: "asyncpg.Connection[Any]", sql: str, *, name: str | None = None
+) -> "PreparedStatement[Any]":
     """Prepare a statement, as `connection.prepare` does.
 
-    A type that asyncpg refuses is read as text on this connection from then on.
+    Without a `name`, that is with "", it costs no round trip to be closed, and is gone as soon as
+    something else runs: for those who only want to know its columns. A type that asyncpg refuses is read as text on this connection from then on.
     """
     given: set[int] = set()
     while True:
         try:
-            return await connection.prepare(sql)
+            return await connection.prepare(sql, name=name)
         except (asyncpg.InternalClientError, asyncpg.UnsupportedClientFeatureError) as error:
             if isinstance(error, asyncpg.OutdatedSchemaCacheError):
                 raise

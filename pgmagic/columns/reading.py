@@ -65,6 +65,7 @@ async def read(
     wrappable: bool = False,
     verb: str = "",
     database: str = "the database",
+    before: str = "",
 ) -> Reading:
     """Run a statement and read its rows.
 
@@ -72,6 +73,8 @@ async def read(
     can carry it; `wrappable`: it may stand in a subquery; without that it is not limited on the
     server, and columns that need the server's help take the slower way. `verb` is for the tag.
     `budget` counts what is held, that of other readers too. A `sink` is given the rows instead.
+    `before` are commands that begin a transaction; they cost no round trip where COPY carries
+    the statement.
 
     Raises `ResultTooLarge`, when the statement has been stopped on the server, and asyncpg's
     errors, with a `position` that counts characters of `sql`.
@@ -89,10 +92,13 @@ async def read(
         if copyable and (wrappable or not needs_cast(columns)):
             limit = None if options.limit is None or not wrappable else options.limit + 1
             copy = copy_statement(inlined.sql, columns, limit=limit)
-            prefix = copy.prefix
-            await run_copy(connection, copy.sql, reader.take)
+            first = f"{before}; " if before else ""
+            prefix = len(first) + copy.prefix
+            await run_copy(connection, first + copy.sql, reader.take)
             tag = ""
         else:
+            if before:
+                await connection.execute(before)
             rows = Records(connection=connection, sql=inlined.sql, columns=columns)
             tag = await rows.run(verb, options.limit, reader.take)
     except asyncpg.PostgresError as error:

@@ -62,9 +62,8 @@ class Lease:
         if not tell:
             await self.connection.execute(sql)
             return False
-        self._is_telling = True
         try:
-            await self.connection.execute(f"{sql}; {TELL}")
+            await self.connection.execute(self.telling(sql))
         except asyncpg.QueryCanceledError:
             raise
         except asyncpg.PostgresError:
@@ -75,6 +74,11 @@ class Lease:
             await self.connection.execute(sql)
             return False
         return True
+
+    def telling(self, sql: str) -> str:
+        """Give a BEGIN that lets the server tell its position, once somebody runs it."""
+        self._is_telling = True
+        return f"{sql}; {TELL}"
 
     def taint(self) -> None:
         """Say that the cell did what no reset undoes, such as PREPARE.

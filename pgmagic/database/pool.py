@@ -70,7 +70,7 @@ class DatabasePool:
     ) -> None:
         self.settings = settings
         self.types: dict[int, PgType] = {}
-        self.tells_position = True  # until the server is seen not to
+        self.tells_position: bool | None = None  # known after the first transaction
         self.breaker = Breaker(
             settings.name,
             fail_max=settings.fail_max,
@@ -203,7 +203,6 @@ class DatabasePool:
 
         That, where there is one, is the caller's to end.
         """
-        self._check_usable()
         before, self.snapshot = self.snapshot, snapshot
         return before
 
