@@ -106,7 +106,8 @@ class PgMagicError(Exception):
 class CellError(PgMagicError):
     """The cell cannot be read; nothing was sent to any database.
 
-    `offset` counts characters of `cell` from 0.
+    `offset` counts characters of `cell` from 0. `saved` where that is a saved query's text: its
+    name.
     """
 
     def __init__(
@@ -116,15 +117,17 @@ class CellError(PgMagicError):
         cell: str | None = None,
         offset: int | None = None,
         hint: str | None = None,
+        saved: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.cell = cell
         self.offset = offset
+        self.saved = saved
 
     def _body(self) -> list[str]:
         if self.cell is None or self.offset is None:
             return []
-        return excerpt(self.cell, self.offset)
+        return [*_in_saved(self.saved), *excerpt(self.cell, self.offset)]
 
 
 class UnknownDatabase(CellError):
@@ -145,7 +148,7 @@ class QueryError(PgMagicError):
     `sqlstate` is the five characters of
     https://www.postgresql.org/docs/current/errcodes-appendix.html, `condition` its name there,
     `position` the 0-based offset into `cell` of the character the server points at, `statement`
-    the text as it was sent.
+    the text as it was sent. `saved` where `cell` is a saved query's text: its name.
     """
 
     def __init__(
@@ -163,6 +166,7 @@ class QueryError(PgMagicError):
         context: str | None = None,
         internal_query: str | None = None,
         internal_position: int | None = None,
+        saved: str | None = None,
     ) -> None:
         super().__init__(message, database=database, hint=hint)
         self.sqlstate = sqlstate
@@ -174,6 +178,7 @@ class QueryError(PgMagicError):
         self.context = context
         self.internal_query = internal_query
         self.internal_position = internal_position
+        self.saved = saved
 
     def _title(self, databases: Sequence[str] | None) -> str:
         names = (self.database,) if databases is None else databases
@@ -186,7 +191,7 @@ class QueryError(PgMagicError):
     def _body(self) -> list[str]:
         lines = []
         if self.cell is not None and self.position is not None:
-            lines += excerpt(self.cell, self.position)
+            lines += [*_in_saved(self.saved), *excerpt(self.cell, self.position)]
         if self.internal_query is not None:
             lines.append("in the function's own query:")
             lines += excerpt(self.internal_query, self.internal_position or 0)
@@ -335,6 +340,10 @@ class FanOutError(PgMagicError):
                 "the error's .partial; .retry_failed() asks the others again"
             )
         return lines
+
+
+def _in_saved(name: str | None) -> list[str]:
+    return [] if name is None else [f"in the saved query {name}:"]
 
 
 def merged(failures: Sequence["Failure"]) -> list[tuple[PgMagicError, tuple[str, ...]]]:

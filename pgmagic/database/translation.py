@@ -143,10 +143,12 @@ def _misfit(error: Exception, statement: "Statement | None") -> CellError:
         return CellError("a value does not fit the type of its parameter")
     number = int(found[1])
     name = "".join(f" {{{path}}}" for path in statement.parameters[number - 1 : number])
+    spot = statement.placeholder(number)
     return CellError(
         f"the value of{name} does not fit the type that the server expects for ${number}",
-        cell=statement.cell,
-        offset=statement.placeholder(number),
+        cell=spot.text,
+        offset=spot.offset,
+        saved=spot.saved,
     )
 
 
@@ -161,13 +163,15 @@ def _refused(
         )
     position = int(error.position) - prefix if error.position else None
     internal = int(error.internal_position) - 1 if error.internal_position else None
+    spot = statement.spot(position) if statement and position else None
     return QueryError(
         words(error),
         database=database,
         sqlstate=error.sqlstate,
         condition=condition(error),
-        cell=statement.cell if statement else None,
-        position=statement.locate(position) if statement and position else None,
+        cell=spot.text if spot else statement.cell if statement else None,
+        position=spot.offset if spot else None,
+        saved=spot.saved if spot else None,
         statement=statement.sql if statement else None,
         detail=error.detail,
         hint=HINTS.get(error.sqlstate or "") or error.hint,

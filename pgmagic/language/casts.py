@@ -144,10 +144,12 @@ def coerced(statement: Statement, type_names: Sequence[str]) -> tuple[object, ..
             result.append(coerce(value, name))
         except Unsendable as error:
             placeholder = f"{{{statement.parameters[number - 1]}}}"
+            spot = statement.placeholder(number)
             raise CellError(
                 f"{placeholder}: {str(error).replace('{x}', placeholder)}",
-                cell=statement.cell,
-                offset=statement.placeholder(number),
+                cell=spot.text,
+                offset=spot.offset,
+                saved=spot.saved,
             ) from None
     return tuple(result)
 

@@ -5,7 +5,7 @@ https://www.postgresql.org/docs/current/sql-explain.html
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pgmagic.errors import CellError
@@ -125,13 +125,9 @@ def explained(statement: Statement, *, analyze: bool) -> Statement:
     prefix = "explain (analyze, buffers, format json) " if analyze else "explain (format json) "
     sql = prefix + statement.sql
     shifted = tuple((at + len(prefix), cell) for at, cell in statement.offsets)
-    return Statement(
+    return replace(
+        statement,
         sql=sql,
-        arguments=statement.arguments,
-        parameters=statement.parameters,
-        cell=statement.cell,
-        start=statement.start,
-        stop=statement.stop,
         # The prefix stands for nothing in the cell: what the server says of it is at the start.
         offsets=((0, statement.start), (0, statement.start), *shifted),
         kind=classify(sql, list(tokens(sql))),

@@ -7,7 +7,7 @@ import re
 
 from pgmagic.language.line import COMMANDS
 
-__all__ = ["AFTER", "EXPRESSION", "FOLLOWS", "QUERY", "STATEMENT", "TYPES", "quoted"]
+__all__ = ["AFTER", "EXPRESSION", "FOLLOWS", "NO_TABLE", "QUERY", "STATEMENT", "TYPES", "quoted"]
 
 PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")
 RESERVED = frozenset(
@@ -20,6 +20,18 @@ RESERVED = frozenset(
     "placing primary references returning right select session_user similar some symmetric "
     "system_user table tablesample then to trailing true union unique user using variadic verbose "
     "when where window with".split()
+)
+
+# Words that can't be the bare name of a table, or that would not be read as one everywhere.
+NO_TABLE = RESERVED | frozenset(
+    "between bigint bit boolean char character coalesce conflict cycle dec decimal do exists "
+    "extract float greatest grouping if inout insert int integer interval into json json_array "
+    "json_arrayagg json_exists json_object json_objectagg json_query json_scalar json_serialize "
+    "json_table json_value least materialized merge merge_action national nchar none normalize "
+    "nullif numeric ordinality out overlay position precision real recursive row rows search set "
+    "setof smallint substring time timestamp treat trim update values varchar xmlattributes "
+    "xmlconcat xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot xmlserialize "
+    "xmltable".split()
 )
 
 STATEMENT = tuple(sorted(COMMANDS))

@@ -3,8 +3,9 @@
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-__all__ = ["Kind", "Statement"]
+__all__ = ["Kind", "Spot", "SavedText", "Statement"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,25 @@ class Kind:
     """Changes standard_conforming_strings, and so how the text after it is to be read."""
 
 
+class SavedText(NamedTuple):
+    """The text of a saved query that a statement takes in.
+
+    `start` is where the offsets of its characters begin, beyond those of the cell.
+    """
+
+    name: str
+    text: str
+    start: int
+
+
+class Spot(NamedTuple):
+    """A character that the user wrote: in the cell, or in the saved query of that name."""
+
+    text: str
+    offset: int
+    saved: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
     """One statement with its values, and where it stands in the cell.
@@ -74,7 +94,9 @@ class Statement:
 
     `offsets` are pairs (offset in `sql`, offset in `cell`), ascending. Text from a pair with an
     even index on was copied character by character; text from a pair with an odd index on
-    replaces the placeholder that starts there.
+    replaces the placeholder that starts there, or was put in before it.
+
+    `saved` are the saved queries that were put in; beyond the cell, offsets count in their texts.
     """
 
     sql: str
@@ -85,22 +107,36 @@ class Statement:
     stop: int
     offsets: tuple[tuple[int, int], ...]
     kind: Kind
+    saved: tuple[SavedText, ...] = ()
 
-    def locate(self, position: int) -> int:
-        """Find a position that the server names in the cell.
+    def spot(self, position: int) -> Spot:
+        """Find what the user wrote at a position that the server names.
 
-        `position` counts characters of `sql` from 1, the result characters of `cell` from 0.
-        Inside a value it is the placeholder's brace; beyond the text it is the end.
+        `position` counts characters of `sql` from 1. Inside a value it is the placeholder's brace;
+        beyond the text it is the end.
         """
         at = max(0, min(position - 1, len(self.sql)))
         index = max(0, bisect_right(self.offsets, at, key=lambda pair: pair[0]) - 1)
-        in_sql, in_cell = self.offsets[index]
+        in_sql, written = self.offsets[index]
         is_placeholder = index % 2 == 1
-        return in_cell if is_placeholder else min(in_cell + at - in_sql, len(self.cell))
+        return self._spot(written, 0 if is_placeholder else at - in_sql)
 
-    def placeholder(self, number: int) -> int:
-        """Find where `$number` comes from in the cell, as an offset from 0."""
+    def locate(self, position: int) -> int:
+        """Find a position as `spot` does, but always in the cell.
+
+        Inside a saved query it is the beginning of the statement.
+        """
+        found = self.spot(position)
+        return found.offset if found.saved is None else self.start
+
+    def placeholder(self, number: int) -> Spot:
+        """Find where `$number` comes from."""
         wanted = re.compile(rf"\s*\(?\${number}(?![0-9])")
-        return next(
-            (cell for sql, cell in self.offsets[1::2] if wanted.match(self.sql, sql)), self.start
-        )
+        written = (text for sql, text in self.offsets[1::2] if wanted.match(self.sql, sql))
+        return self._spot(next(written, self.start), 0)
+
+    def _spot(self, written: int, further: int) -> Spot:
+        for name, text, start in reversed(self.saved):
+            if written >= start:
+                return Spot(text, min(written - start + further, len(text)), name)
+        return Spot(self.cell, min(written + further, len(self.cell)))

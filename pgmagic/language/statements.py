@@ -13,7 +13,9 @@ from pgmagic.errors import CellError
 from pgmagic.language import backslash
 from pgmagic.language.cautions import cautions
 from pgmagic.language.classify import classify
+from pgmagic.language.composing import SavedQuery, compose
 from pgmagic.language.parameters import bind
+from pgmagic.language.references import created
 from pgmagic.language.scanner import INSIGNIFICANT, Token, TokenKind, tokens
 from pgmagic.language.statement import Statement
 from pgmagic.language.string_syntax import standard_strings_after
@@ -52,11 +54,13 @@ def read(
     namespace: Mapping[str, object],
     *,
     standard_strings: bool = True,
+    saved: Mapping[str, SavedQuery] | None = None,
 ) -> Reading:
     r"""Read a whole cell, before any of it runs.
 
     `standard_strings` is the server's standard_conforming_strings. A cell that is one of psql's
-    describing commands, such as `\d flights`, is read as the query that answers it.
+    describing commands, such as `\d flights`, is read as the query that answers it. A statement
+    that reads one of the `saved` queries has it in front, as a WITH.
     Raises `CellError` at the character that can't be read, `MissingVariable` at a placeholder
     whose variable the notebook does not have.
     """
@@ -66,9 +70,14 @@ def read(
     statements: list[Statement] = []
     warnings: dict[str, None] = {}  # each once, in order
     settings = [standard_strings]  # the last one counts for the next piece
+    made: set[str] = set()  # tables, by what was read so far
     for piece in _pieces(cell, lambda: settings[-1]):
         statement = _statement(cell, piece, namespace)
-        statements.append(statement)
+        if saved:
+            statements.append(compose(statement, saved, own=made, standard_strings=settings[-1]))
+            made.update(created(statement.sql))
+        else:
+            statements.append(statement)
         if len(warnings) < WARNINGS_MAX:
             found = islice(cautions(statement, piece.tokens, namespace), WARNINGS_MAX)
             warnings |= dict.fromkeys(found)

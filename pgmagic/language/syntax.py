@@ -1,6 +1,6 @@
-"""The text around a cursor as a tree of names, marks and parentheses.
+"""Text of SQL as a tree of names, marks and parentheses.
 
-This is for completion: unfinished SQL is the rule, so nothing is ever wrong here.
+For completion, unfinished SQL is the rule, so nothing is ever wrong here.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from pgmagic.language.scanner import INSIGNIFICANT, TokenKind, tokens
 
-__all__ = ["CURSOR", "QUERY_STARTS", "VALUE", "Item", "Level", "Marked", "mark"]
+__all__ = ["CURSOR", "QUERY_STARTS", "VALUE", "Item", "Level", "Marked", "mark", "tree"]
 
 CURSOR = "\0"
 VALUE = "?"
@@ -26,12 +26,14 @@ class Item:
     """A word, a mark or a value; or, with a `group`, what stands in parentheses.
 
     `key` is a word in lower case, a mark itself, "?" for a value, "" for a quoted name and "(" for
-    a group. `name` is the identifier as the server reads it, where this can be one.
+    a group. `name` is the identifier as the server reads it, where this can be one. `start` is the
+    offset of its first character, where it comes from a text.
     """
 
     key: str
     name: str | None = None
     group: "tuple[Item, ...] | None" = None
+    start: int = field(default=-1, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +100,42 @@ def mark(text: str, cursor: int) -> Marked | None:
     )
 
 
-def _items(text: str, start: int, stop: int) -> Iterator[Item]:
-    for kind, begin, end in tokens(text, start=start, stop=stop):
+def tree(text: str, *, standard_strings: bool = True) -> tuple[Item, ...]:
+    """Read a whole text; each pair of parentheses becomes one item with a group."""
+    open_groups: list[list[Item]] = [[]]
+    starts: list[int] = []
+
+    def close() -> None:
+        group = tuple(open_groups.pop())
+        open_groups[-1].append(Item("(", group=group, start=starts.pop()))
+
+    for item in _items(text, 0, len(text), standard_strings=standard_strings):
+        if item.key == "(":
+            open_groups.append([])
+            starts.append(item.start)
+        elif item.key == ")" and starts:
+            close()
+        else:
+            open_groups[-1].append(item)
+    while starts:
+        close()
+    return tuple(open_groups[0])
+
+
+def _items(text: str, start: int, stop: int, *, standard_strings: bool = True) -> Iterator[Item]:
+    for kind, begin, end in tokens(text, standard_strings=standard_strings, start=start, stop=stop):
         written = text[begin:end]
         if kind in INSIGNIFICANT:
             continue
         if kind is TokenKind.WORD:
-            yield Item(written.lower(), written.lower())
+            yield Item(written.lower(), written.lower(), start=begin)
         elif kind is TokenKind.QUOTED and written.startswith('"'):
-            yield Item("", written[1:].removesuffix('"').replace('""', '"'))
+            name = written[1:].removesuffix('"').replace('""', '"')
+            yield Item("", name, start=begin)
         elif kind in {TokenKind.PUNCTUATION, TokenKind.OTHER, TokenKind.BACKSLASH, TokenKind.BRACE}:
-            yield Item(written)
+            yield Item(written, start=begin)
         else:
-            yield Item(VALUE)
+            yield Item(VALUE, start=begin)
 
 
 @dataclass(slots=True)
