@@ -3,10 +3,12 @@
 from pgmagic.columns.agreement import Agreement, ColumnsDiffer, agree
 from pgmagic.columns.budget import Budget
 from pgmagic.columns.catalog import describe
+from pgmagic.columns.changes import Change, Difference, Verdict
 from pgmagic.columns.copybinary import DecodeError
 from pgmagic.columns.copyin import copy_in
 from pgmagic.columns.copyout import copy_out
 from pgmagic.columns.decoder import accelerated
+from pgmagic.columns.difference import compare
 from pgmagic.columns.fixed import FixedFrame
 from pgmagic.columns.frame import combine, to_frame
 from pgmagic.columns.inlining import inline
@@ -20,17 +22,21 @@ from pgmagic.columns.reading import Reading, Sink, read
 __all__ = [
     "Agreement",
     "Budget",
+    "Change",
     "ColumnsDiffer",
     "DecodeError",
+    "Difference",
     "FixedFrame",
     "FrameOptions",
     "Outgoing",
     "Progress",
     "Reading",
     "Sink",
+    "Verdict",
     "accelerated",
     "agree",
     "combine",
+    "compare",
     "copy_in",
     "copy_out",
     "describe",

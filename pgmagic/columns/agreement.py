@@ -12,7 +12,7 @@ from pgmagic.columns.pgtypes import BUILTIN, array_of
 from pgmagic.errors import CellError
 from pgmagic.outcome import Column, PgType
 
-__all__ = ["Agreement", "ColumnsDiffer", "agree"]
+__all__ = ["Agreement", "ColumnsDiffer", "agree", "identity", "shown_type"]
 
 TEXTS: Final = frozenset((t.TEXT, t.VARCHAR, t.BPCHAR, t.NAME))
 
@@ -83,7 +83,7 @@ def agree(described: Mapping[str, tuple[Column, ...]]) -> Agreement:
         if common is None:
             raise _differ(described)
         columns.append(replace(column, type=common))
-        if len({_identity(type_) for type_ in types.values()}) > 1:
+        if len({identity(type_) for type_ in types.values()}) > 1:
             notes.append(f"{column.name}: {_who_has_what(types)}, read as {common.name}")
     return Agreement(columns=tuple(columns), described=own, order=order, notes=tuple(notes))
 
@@ -98,10 +98,10 @@ def _positions(expected: Sequence[Column], found: Sequence[Column]) -> tuple[int
     return tuple(positions) if complete else None
 
 
-def _identity(type_: PgType) -> object:
-    """What makes two databases' types the same: oids of user types differ."""
+def identity(type_: PgType) -> object:
+    """Give what makes two databases' types the same: oids of user types differ."""
     if type_.kind in ("array", "domain") and type_.element is not None:
-        return (type_.kind, _identity(type_.element))
+        return (type_.kind, identity(type_.element))
     return type_.oid if type_.oid in BUILTIN else (type_.schema, type_.name, type_.labels)
 
 
@@ -115,7 +115,7 @@ def _common(types: Sequence[PgType]) -> PgType | None:
 
 def _pair(one: PgType, other: PgType) -> PgType | None:
     """Find the type that two types can be read as, None where there is none."""
-    if _identity(one) == _identity(other):
+    if identity(one) == identity(other):
         return one
     if one.kind == other.kind == "enum":
         return one if one.labels == other.labels else BUILTIN[t.TEXT]
@@ -138,11 +138,12 @@ def _who_has_what(types: Mapping[str, PgType]) -> str:
     """Write `int4 in ewr, jfk, int8 in lga`."""
     holders: dict[str, list[str]] = {}
     for database, type_ in types.items():
-        holders.setdefault(_shown(type_), []).append(database)
+        holders.setdefault(shown_type(type_), []).append(database)
     return ", ".join(f"{name} in {', '.join(databases)}" for name, databases in holders.items())
 
 
-def _shown(type_: PgType) -> str:
+def shown_type(type_: PgType) -> str:
+    """Write a type's name, with its schema where it is not a built-in one."""
     return type_.name if type_.schema == "pg_catalog" else f"{type_.schema}.{type_.name}"
 
 
@@ -152,7 +153,7 @@ def _differ(described: Mapping[str, tuple[Column, ...]]) -> ColumnsDiffer:
     rows = [["", *described]]
     for name in names:
         cells = [
-            ", ".join(_shown(c.type) for c in columns if c.name == name) or "-"
+            ", ".join(shown_type(c.type) for c in columns if c.name == name) or "-"
             for columns in described.values()
         ]
         if len(set(cells)) > 1:
