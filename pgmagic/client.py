@@ -14,6 +14,7 @@ from typing import Any, Protocol, Self, TypeAlias, get_args
 from pgmagic import columns
 from pgmagic.answers import Answers, assemble, stamp
 from pgmagic.columns import Budget, FrameOptions, outgoing
+from pgmagic.dask.lazy import lazy
 from pgmagic.database.configuration import Configuration, load
 from pgmagic.database.passwords import Ask
 from pgmagic.dispatch import dispatch, write
@@ -178,6 +179,8 @@ class Client(Pools):
         Raises the database's own error where there is one target, `FanOutError` where there are
         several and not all answered, unless the cell says `--partial`.
         """
+        if plan.cell.options.dask:
+            return await lazy(self, plan)
         return await self._finish(plan, (), watch or Watch())
 
     async def _finish(self, plan: Plan, known: Sequence[Outcome], watch: Watch) -> Answers:
