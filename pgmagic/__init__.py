@@ -1,5 +1,6 @@
 """Ask many PostgreSQL databases at once from a notebook cell."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pgmagic.errors import (
@@ -19,6 +20,7 @@ from pgmagic.errors import (
     ResultTooLarge,
     SandboxError,
     SettingsError,
+    SnapshotEnded,
     Unavailable,
     UnknownDatabase,
 )
@@ -50,6 +52,7 @@ __all__ = [
     "ResultTooLarge",
     "SandboxError",
     "SettingsError",
+    "SnapshotEnded",
     "Unavailable",
     "UnknownDatabase",
 ]
@@ -65,6 +68,8 @@ def __getattr__(name: str) -> Any:
         from pgmagic.database.settings import DatabaseSettings
 
         return DatabaseSettings
+    if name == "dask":
+        return import_module("pgmagic.dask")
     raise AttributeError(f"module 'pgmagic' has no attribute {name!r}")
 
 

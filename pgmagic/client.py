@@ -21,6 +21,7 @@ from pgmagic.dispatch import dispatch, write
 from pgmagic.errors import CellError, FanOutError
 from pgmagic.export import Export
 from pgmagic.language.destination import destination
+from pgmagic.language.held import as_held, refusal
 from pgmagic.language.line import Cell
 from pgmagic.language.options import Options
 from pgmagic.language.plan import Plan, plan
@@ -128,6 +129,8 @@ class Client(Pools):
         if if_exists not in get_args(IfExists):
             raise CellError(f"if_exists takes {', '.join(get_args(IfExists))}, not {if_exists!r}")
         targets = self.targets((on,) if isinstance(on, str) else on)
+        if held := [name for name in targets if name in self.snapshots]:
+            raise refusal(held, "what is written would stay unseen by the cells after it")
         ready = await asyncio.to_thread(outgoing, frame)
         meeting, watch = Meeting(targets), watch or Watch()
         writings = [
@@ -171,7 +174,8 @@ class Client(Pools):
                 hint="put the rest into the next cell of a --session",
             )
         read_only = {name: self.databases[name].read_only for name in targets}
-        return plan(cell, reading.statements, targets, read_only, reading.warnings)
+        decided = plan(cell, reading.statements, targets, read_only, reading.warnings)
+        return as_held(decided, self.snapshots)
 
     async def run(self, plan: Plan, watch: Watch | None = None) -> Answers:
         """Run a plan on all its databases at once. `watch` can be looked at while it runs.
@@ -185,6 +189,7 @@ class Client(Pools):
 
     async def _finish(self, plan: Plan, known: Sequence[Outcome], watch: Watch) -> Answers:
         """Ask the databases that have not answered yet, and put all answers together."""
+        plan = as_held(plan, self.snapshots)  # which may be younger than the plan
         started = time.monotonic()
         kept = [outcome for outcome in known if isinstance(outcome, Answer)]
         answered: dict[str, Outcome] = {answer.database: answer for answer in kept}

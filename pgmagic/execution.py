@@ -366,6 +366,9 @@ class Execution:
 
     async def _begin(self, lease: Lease) -> None:
         with translated(self.step.database):
+            if self.snapshot is not None:
+                await self.snapshot.begin_on(lease, self._settings())
+                return
             self.pool.tells_position = await lease.begin(
                 self._begin_sql(), tell=self.pool.tells_position is not False
             )
@@ -374,10 +377,12 @@ class Execution:
         mode = "read only" if self.step.read_only else "read write"
         if self.plan.cell.options.parallel is not None:
             mode = f"{ISOLATION} {mode}"
-        settings = "".join(f"; {setting}" for setting in self._local_settings())
-        if len(self.plan.steps) > 1:
-            settings += f"; {PATIENT}"
-        return f"begin {mode}{settings}"
+        return "; ".join([f"begin {mode}", *self._settings()])
+
+    def _settings(self) -> Sequence[str]:
+        """Settings of the cell's transaction, which may have to wait for other databases'."""
+        patient = [PATIENT] if len(self.plan.steps) > 1 else []
+        return [*self._local_settings(), *patient]
 
     def _local_settings(self) -> Sequence[str]:
         """Settings of one transaction: the pool's, where no startup packet took them, and ours."""

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self
@@ -13,10 +14,12 @@ from pgmagic.database.configuration import Configuration
 from pgmagic.database.passwords import Ask, Prompts
 from pgmagic.database.pool import DatabasePool
 from pgmagic.database.settings import DatabaseSettings
+from pgmagic.database.snapshot import Snapshot
 from pgmagic.database.statistics import DatabaseStatistics, Sample
 from pgmagic.database.translation import translated
 from pgmagic.errors import CellError, UnknownDatabase
 from pgmagic.language.targets import resolve_targets
+from pgmagic.snapshots import SECONDS, hold, let_go
 
 __all__ = ["Pools"]
 
@@ -123,6 +126,39 @@ class Pools:
         for name in self.targets(names):
             await self.pool(name).retry_now()
         return f"{', '.join(self.targets(names))}: answers again"
+
+    @property
+    def snapshots(self) -> Mapping[str, Snapshot]:
+        """What databases are held at, by name; also what is over or lost and was not let go."""
+        return {name: pool.snapshot for name, pool in self._pools.items() if pool.snapshot}
+
+    @asynccontextmanager
+    async def snapshot(
+        self, *targets: str, seconds: float = SECONDS
+    ) -> AsyncIterator[tuple[Snapshot, ...]]:
+        """Let all queries in the block read the databases as they are when it begins.
+
+        Raises as `hold_snapshot`.
+        """
+        held = await self.hold_snapshot(*targets, seconds=seconds)
+        try:
+            yield held
+        finally:
+            ours = [name for name, snapshot in self.snapshots.items() if snapshot in held]
+            await let_go([self.pool(name) for name in ours])
+
+    async def hold_snapshot(self, *targets: str, seconds: float = SECONDS) -> tuple[Snapshot, ...]:
+        """Let all queries from now on read the databases as they are now, on all or on none.
+
+        Until `end_snapshot`, at most so many `seconds`: so long vacuum keeps what is deleted.
+        Then queries raise `SnapshotEnded`. Raises the database's own error, or `FanOutError`.
+        """
+        return await hold([self.pool(name) for name in self.targets(targets)], seconds)
+
+    async def end_snapshot(self, *targets: str) -> tuple[str, ...]:
+        """Let queries read the present again, of these databases or of all; give their names."""
+        names = self.targets(targets) if targets else tuple(self.snapshots)
+        return await let_go([self._pools[name] for name in names if name in self._pools])
 
     async def check(self, *targets: str) -> Any:
         """Run the production checklist on databases, all at once; without a target on all.

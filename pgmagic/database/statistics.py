@@ -18,6 +18,7 @@ __all__ = [
     "Recorder",
     "Sample",
     "SessionStatistics",
+    "SnapshotStatistics",
     "percentile",
 ]
 
@@ -55,6 +56,15 @@ class SessionStatistics:
     transaction: Literal["none", "open", "aborted"]
     busy: bool
     idle: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotStatistics:
+    """The state that cells read. `taken` is the server's clock, `remaining` in seconds."""
+
+    state: Literal["held", "over", "lost", "ended"]
+    taken: datetime
+    remaining: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +117,7 @@ class DatabaseStatistics:
     last_error: LastError | None
     sessions: tuple[SessionStatistics, ...]
     running: tuple[QueryStatistics, ...]
+    snapshot: SnapshotStatistics | None = None
 
     @property
     def utilisation(self) -> float:

@@ -16,7 +16,7 @@ FLOORS = [
     {"outcome"},
     {"language", "meeting", "sandbox"},
     {"database", "columns"},
-    {"watch", "journal", "receipts", "export", "parallel"},
+    {"watch", "journal", "receipts", "export", "parallel", "snapshots"},
     {"answers", "voting", "pools"},
     {"execution", "writing"},
     {"dispatch"},
