@@ -7,6 +7,7 @@ from typing import Any
 
 from pgmagic import journal
 from pgmagic.columns import Budget, FrameOptions, Progress
+from pgmagic.database.borrowed import BorrowedSnapshot
 from pgmagic.database.pool import DatabasePool
 from pgmagic.database.retry import ATTEMPTS, may_retry, pause
 from pgmagic.errors import CircuitOpen, PgMagicError
@@ -28,8 +29,11 @@ async def dispatch(
     watch: Watch,
     budget: Budget,
     export: Export | None = None,
+    borrowed: BorrowedSnapshot | None = None,
 ) -> tuple[Outcome, ...]:
     """Run a plan on all its databases at the same time, within one budget of memory.
+
+    A plan of one database may be read in a snapshot that another process holds of it.
 
     Gives one outcome per database in the order written. A failure is a value here and does not
     stop the others. When cancelled, cancels on every server and waits for it.
@@ -47,6 +51,7 @@ async def dispatch(
             watch=watch,
             budget=budget,
             export=export,
+            borrowed=borrowed,
         )
         for step in plan.steps
     ]

@@ -21,6 +21,7 @@ from pgmagic.columns import (
     read,
 )
 from pgmagic.columns import prepare as prepare_on
+from pgmagic.database.borrowed import BorrowedSnapshot
 from pgmagic.database.pool import DatabasePool, Lease
 from pgmagic.database.preparing import Prepared, prepare
 from pgmagic.database.ranges import check_rows_stand_alone, column_ranges, page_ranges
@@ -60,13 +61,14 @@ class Execution:
     export: Export | None = None
     sent: int = 0
     notices: tuple[Notice, ...] = ()
-    snapshot: Snapshot | None = None
+    borrowed: BorrowedSnapshot | None = None
+    snapshot: Snapshot | BorrowedSnapshot | None = None
 
     async def run(self) -> Answer:
         """Run all statements; what failed has been rolled back. Raises a `PgMagicError`."""
         started = time.monotonic()
         version, position = "", None
-        self.snapshot = self.pool.snapshot
+        self.snapshot = self.borrowed or self.pool.snapshot
         if self.snapshot is not None:
             self.snapshot.check()
         seconds = self.plan.cell.options.timeout

@@ -104,6 +104,8 @@ class Home:
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(CLOSE_TIMEOUT)
+            if not self._thread.is_alive():
+                self._loop.close()
             if self._sandbox is not None:
                 self._sandbox.stop()
 
@@ -129,7 +131,14 @@ class Home:
         options = {partition.database: FrameOptions()}
         async with self._places_of(pool, source, task).place():
             try:
-                [outcome] = await dispatch(plan, lambda _: pool, options, Watch(), Budget())
+                [outcome] = await dispatch(
+                    plan,
+                    lambda _: pool,
+                    options,
+                    Watch(),
+                    Budget(),
+                    borrowed=source.snapshots.get(partition.database),
+                )
             finally:
                 await pool.settle()  # a place is a connection: the next part gets this one
         if isinstance(outcome, Failure):

@@ -13,6 +13,7 @@ from pgmagic.columns import Agreement, FixedFrame, FrameOptions, agree
 from pgmagic.dask.home import home
 from pgmagic.dask.partition import Partition, Source
 from pgmagic.dask.survey import Survey, survey
+from pgmagic.database.borrowed import BorrowedSnapshot
 from pgmagic.errors import CellError, FanOutError, PgMagicError
 from pgmagic.language.division import Divisible, divisible
 from pgmagic.language.plan import Plan
@@ -31,12 +32,17 @@ async def lazy(pools: Pools, plan: Plan) -> Answers:
     started = time.monotonic()
     collection = await asyncio.to_thread(_collection)  # takes a second, the first time
     whole = _divisible(plan)
-    surveys = await _ask(pools, plan, whole)
+    snapshots = {
+        name: BorrowedSnapshot.of(held)
+        for name, held in pools.snapshots.items()
+        if name in plan.targets
+    }
+    surveys = await _ask(pools, plan, whole, snapshots)
     agreement = agree({name: each.columns for name, each in surveys.items()})
     if not agreement.columns:
         raise CellError("--dask gives rows, and this statement has none")
     parts = {name: _parts(name, each) for name, each in surveys.items()}
-    source = _source(pools, plan, whole, agreement)
+    source = _source(pools, plan, whole, agreement, snapshots)
     # A scheduler may work in this process: then the databases are those that the caller knows.
     known = {name: pools.databases[name] for name in plan.targets}
     await asyncio.to_thread(lambda: home().learn(known))
@@ -72,14 +78,19 @@ def _divisible(plan: Plan) -> Divisible | None:
         raise
 
 
-async def _ask(pools: Pools, plan: Plan, whole: Divisible | None) -> dict[str, Survey]:
+async def _ask(
+    pools: Pools,
+    plan: Plan,
+    whole: Divisible | None,
+    snapshots: Mapping[str, BorrowedSnapshot],
+) -> dict[str, Survey]:
     """Ask all databases at the same time; raise where one can't say."""
     found: dict[str, Survey] = {}
 
     async def ask(name: str) -> Outcome:
         started = time.monotonic()
         try:
-            found[name] = await survey(pools.pool(name), plan, whole)
+            found[name] = await survey(pools.pool(name), plan, whole, snapshots.get(name))
         except PgMagicError as error:
             return Failure(database=name, error=error, elapsed=time.monotonic() - started)
         return Answer(database=name, results=(), elapsed=time.monotonic() - started)
@@ -103,7 +114,13 @@ async def _ask(pools: Pools, plan: Plan, whole: Divisible | None) -> dict[str, S
     raise FanOutError(outcomes, failures, retry=retry)
 
 
-def _source(pools: Pools, plan: Plan, whole: Divisible | None, agreement: Agreement) -> Source:
+def _source(
+    pools: Pools,
+    plan: Plan,
+    whole: Divisible | None,
+    agreement: Agreement,
+    snapshots: Mapping[str, BorrowedSnapshot],
+) -> Source:
     options = plan.cell.options
     return Source(
         reading=uuid.uuid4().hex,
@@ -118,6 +135,7 @@ def _source(pools: Pools, plan: Plan, whole: Divisible | None, agreement: Agreem
         timeout=options.timeout,
         most=options.max_connections_per_database,
         sandbox=frozenset(pools.groups.get("sandbox", ())),
+        snapshots=snapshots,
     )
 
 

@@ -4,10 +4,12 @@ Both travel to workers and stand in the graph. They hold names of databases, nev
 one.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pgmagic.columns import FixedFrame
+from pgmagic.database.borrowed import BorrowedSnapshot
 from pgmagic.language.division import Divisible
 from pgmagic.language.statement import Statement
 
@@ -18,14 +20,12 @@ __all__ = ["Partition", "Source"]
 class Partition:
     """One part: the rows of one database of which `predicate` holds, all where it is None.
 
-    `rows` is about how many the planner expects, None where it was not asked. `begin` is the SQL
-    that begins a transaction in the snapshot that is held of the database.
+    `rows` is about how many the planner expects, None where it was not asked.
     """
 
     database: str
     predicate: str | None
     rows: int | None
-    begin: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Source:
 
     `most` are the connections of all workers together to each database, None for as many as the
     pool of one may have. `timeout` is in seconds, for each part. `sandbox` are the databases that
-    belong to the sandbox of the machine.
+    belong to the sandbox of the machine, `snapshots` are what databases are held at.
     """
 
     reading: str  # a name that no other reading has
@@ -44,6 +44,7 @@ class Source:
     timeout: float | None
     most: int | None
     sandbox: frozenset[str]
+    snapshots: Mapping[str, BorrowedSnapshot] = field(default_factory=dict)
 
     def __dask_tokenize__(self) -> Any:
         # Reading again is not the same: the rows may have changed.

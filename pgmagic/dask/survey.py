@@ -8,6 +8,7 @@ from typing import Any
 
 from pgmagic.columns import describe, inline
 from pgmagic.columns import prepare as prepare_on
+from pgmagic.database.borrowed import BorrowedSnapshot
 from pgmagic.database.pool import DatabasePool
 from pgmagic.database.preparing import Prepared, prepare
 from pgmagic.database.ranges import (
@@ -42,15 +43,21 @@ class Survey:
     rows: int | None = None
 
 
-async def survey(pool: DatabasePool, plan: Plan, whole: Divisible | None) -> Survey:
+async def survey(
+    pool: DatabasePool,
+    plan: Plan,
+    whole: Divisible | None,
+    snapshot: BorrowedSnapshot | None,
+) -> Survey:
     """Prepare the statement of a plan on one database and decide on its parts.
 
-    `whole` is the statement where its text can be cut, None else. Raises what a cell raises.
+    `whole` is the statement where its text can be cut, None else; `snapshot` is what the database
+    is held at. Raises what a cell raises.
     """
     attempt = 0
     while True:
         try:
-            return await _survey(pool, plan, whole)
+            return await _survey(pool, plan, whole, snapshot)
         except PgMagicError as error:
             attempt += 1
             again = may_retry(error, sent=True, read=True, in_transaction=False, shown=False)
@@ -59,14 +66,22 @@ async def survey(pool: DatabasePool, plan: Plan, whole: Divisible | None) -> Sur
         await asyncio.sleep(pause(attempt))
 
 
-async def _survey(pool: DatabasePool, plan: Plan, whole: Divisible | None) -> Survey:
+async def _survey(
+    pool: DatabasePool,
+    plan: Plan,
+    whole: Divisible | None,
+    snapshot: BorrowedSnapshot | None,
+) -> Survey:
     [statement] = plan.statements
     with pool.running(plan.cell.sql):
         async with pool.acquire() as lease:
             connection = lease.connection
+            settings = _settings(pool, plan)
             with translated(pool.name):
-                begin = [f"begin {ISOLATION} read only", *_settings(pool, plan)]
-                await connection.execute("; ".join(begin))
+                if snapshot is not None:
+                    await snapshot.begin_on(lease, settings)
+                else:
+                    await connection.execute("; ".join([f"begin {ISOLATION} read only", *settings]))
             prepared = await prepare(connection, statement, pool.name, by=prepare_on)
             attributes = prepared.handle.get_attributes()
             with translated(pool.name, prepared.statement):
