@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from pgmagic import journal
 from pgmagic.columns import Budget, FrameOptions, Progress
@@ -19,7 +19,9 @@ from pgmagic.outcome import Answer, Failure, Outcome
 from pgmagic.watch import Watch
 from pgmagic.writing import Writing
 
-__all__ = ["dispatch", "write"]
+__all__ = ["all_of", "dispatch", "write"]
+
+T = TypeVar("T")
 
 
 async def dispatch(
@@ -57,7 +59,7 @@ async def dispatch(
     ]
     if len(executions) == 1:
         return (await _outcome(executions[0], watch),)
-    return await _all([_outcome(execution, watch) for execution in executions])
+    return await all_of([_outcome(execution, watch) for execution in executions])
 
 
 async def write(writings: Sequence[Writing], meeting: Meeting, watch: Watch) -> tuple[Outcome, ...]:
@@ -76,10 +78,10 @@ async def write(writings: Sequence[Writing], meeting: Meeting, watch: Watch) -> 
         watch.outcomes[writing.database] = result
         return result
 
-    return await _all([outcome(writing) for writing in writings])
+    return await all_of([outcome(writing) for writing in writings])
 
 
-async def _all(works: Sequence[Coroutine[Any, Any, Outcome]]) -> tuple[Outcome, ...]:
+async def all_of(works: Sequence[Coroutine[Any, Any, T]]) -> tuple[T, ...]:
     """Do all at the same time; where that is cancelled, wait until each has ended."""
     tasks = [asyncio.create_task(work) for work in works]
     try:

@@ -12,6 +12,7 @@ class Verdict(StrEnum):
     SAME = "same"
     REORDERED = "another order"
     CHANGED = "changed"
+    NOT_VERIFIED = "not verified"  # there was nothing to compare with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

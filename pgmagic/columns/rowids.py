@@ -21,20 +21,25 @@ Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 ROOM: Final = 2**62  # numbers that are multiplied stay below this
 SCALE: Final = (6, 7)  # the bytes of a numeric that say how many digits are written
+ELEMENT: Final = (8, 9, 10, 11)  # those of an array with the oid of its elements' type
 
 
 def comparable(values: pa.ChunkedArray, type_: PgType, *, exact: bool) -> pa.ChunkedArray:
     """Give the values of a column in a form in which the same values have the same bytes.
 
-    A numeric is the same as one that has more zeros behind its point, unless `exact`.
+    A numeric is the same as one that has more zeros behind its point, unless `exact`. An array
+    is the same where the type of its elements has another oid, as it has after a restore.
     """
     if pa.types.is_floating(values.type):
         whole = pa.int64() if values.type == pa.float64() else pa.int32()
         nan = pa.scalar(float("nan"), values.type)
         one_nan = pc.if_else(pc.is_nan(values), nan, values)
         return pa.chunked_array([chunk.view(whole) for chunk in one_nan.chunks], whole)
-    if wire_type(type_).oid == t.NUMERIC and not exact:
-        return pa.chunked_array([_without_scale(chunk) for chunk in values.chunks], values.type)
+    arriving = wire_type(type_)
+    if arriving.kind == "array":
+        return _without(ELEMENT, values)
+    if arriving.oid == t.NUMERIC and not exact:
+        return _without(SCALE, values)
     return values
 
 
@@ -91,15 +96,19 @@ def _dense(numbers: Numbers) -> tuple[Numbers, int]:
     return encoded.indices.to_numpy().astype(np.int64), len(encoded.dictionary)
 
 
-def _without_scale(chunk: pa.Array) -> pa.Array:
-    """Forget how many digits of a numeric are written; the digits that count are kept apart."""
+def _without(places: Sequence[int], values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Forget some bytes of every value that is as long."""
+    return pa.chunked_array([_zeroed(chunk, places) for chunk in values.chunks], values.type)
+
+
+def _zeroed(chunk: pa.Array, places: Sequence[int]) -> pa.Array:
     valid, offsets, data = chunk.buffers()
     if data is None or not len(chunk):
         return chunk
     bounds = np.frombuffer(offsets, np.int64)[chunk.offset :][: len(chunk) + 1]
-    starts = bounds[:-1][np.diff(bounds) > max(SCALE)]
+    starts = bounds[:-1][np.diff(bounds) > max(places)]
     plain = np.frombuffer(data, np.uint8).copy()
-    for byte in SCALE:
+    for byte in places:
         plain[starts + byte] = 0
     buffers = [valid, offsets, pa.py_buffer(plain)]
     return pa.Array.from_buffers(chunk.type, len(chunk), buffers, offset=chunk.offset)

@@ -257,6 +257,15 @@ def test_an_enum_is_known_by_its_name_and_its_labels():
     ]
 
 
+def test_an_array_of_an_enum_is_the_same_after_a_restore():
+    def array_of(oid):
+        return struct.pack(">iiIiii", 1, 0, oid, 1, 1, 3) + b"sad"
+
+    moods = PgType(oid=70002, name="mood[]", schema="public", kind="array", element=MOOD)
+    one, other = result([(array_of(70001),)], a=moods), result([(array_of(80001),)], a=moods)
+    assert compare(one, other).verdict is Verdict.SAME
+
+
 # -- bounds
 
 
