@@ -25,6 +25,7 @@ from pgmagic.language.held import as_held, refusal
 from pgmagic.language.line import Cell
 from pgmagic.language.options import Options
 from pgmagic.language.plan import Plan, plan
+from pgmagic.language.saved import SavedQueries, SavedQuery
 from pgmagic.language.statements import read
 from pgmagic.meeting import Meeting
 from pgmagic.outcome import Answer, Failure, Outcome
@@ -62,6 +63,7 @@ class Client(Pools):
     begins, without limit where it is 0.
 
     `receipts` are of the last ten thousand queries, the newest last; `origin` says which cell asks.
+    `saved` are the queries that others can read like tables.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Client(Pools):
         self.receipts: deque[Receipt] = deque(maxlen=RECEIPTS)
         self.origin: Callable[[], Origin] = Origin
         self.tape: Tape | None = None
+        self.saved = SavedQueries()
         self._said_slow = False
 
     @classmethod
@@ -110,6 +113,14 @@ class Client(Pools):
             options=Options(**options),
         )
         return (await self.run(self.plan(cell, values or {}))).value
+
+    def save(self, name: str, sql: str, *, values: Mapping[str, Any] | None = None) -> SavedQuery:
+        """Keep a SELECT, for later queries to read from `name` like from a table. Runs nothing.
+
+        `values` has what `{name}` stands for, now and whenever the query is read. Raises
+        `CellError` for anything but one SELECT that only reads, and where it would read itself.
+        """
+        return self.saved.save(name, sql, values)
 
     async def write(
         self,
@@ -163,8 +174,15 @@ class Client(Pools):
 
     def plan(self, cell: Cell, namespace: Mapping[str, Any]) -> Plan:
         """Decide what a cell does, without touching a database. Raises `CellError`."""
+        if cell.options.save is not None:
+            raise CellError("--save runs nothing, and this is to run; Client.save() keeps a query")
         targets = self.targets(cell.targets)
-        reading = read(cell.sql, namespace, standard_strings=self._standard_strings(cell, targets))
+        reading = read(
+            cell.sql,
+            namespace,
+            standard_strings=self._standard_strings(cell, targets),
+            saved=self.saved,
+        )
         if reading.rest is not None:
             raise CellError(
                 "what follows can't be read before this has run: it may change how strings are "
@@ -207,6 +225,9 @@ class Client(Pools):
             files = None
             if export and not any(isinstance(outcome, Failure) for outcome in outcomes):
                 files = export.commit()
+        for outcome in outcomes:
+            if isinstance(outcome, Failure):
+                self.saved.advise(outcome.error)
         # Those who try again, perhaps more than once, want what has come already.
         keep = bool(known) or any(isinstance(outcome, Failure) for outcome in outcomes)
         rows = sum(progress.rows for progress in watch.progress.values())

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pgmagic.language.completion import complete_sql
+from pgmagic.language.composing import SavedQuery
 from pgmagic.language.inventory import Inventory
 from pgmagic.language.line import COMMANDS
 from pgmagic.language.options import OPTIONS, Option
@@ -25,8 +26,8 @@ class Surroundings:
     """What a notebook knows while somebody types.
 
     `options` are those of each line magic, by its name without the sign; `variables` say what
-    each variable that a placeholder can name is. `inventories` gives what is known by now of the
-    databases that some targets mean.
+    each variable that a placeholder can name is; `saved` are the saved queries. `inventories` gives
+    what is known by now of the databases that some targets mean.
     """
 
     databases: Sequence[str] = ()
@@ -34,6 +35,7 @@ class Surroundings:
     sessions: Sequence[str] = ()
     options: Mapping[str, Sequence[Option]] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
+    saved: Mapping[str, SavedQuery] = field(default_factory=dict)
     inventories: Callable[[Sequence[str]], Mapping[str, Inventory]] = lambda _: {}
 
 
@@ -70,7 +72,7 @@ def complete(text: str, cursor: int, around: Surroundings) -> Completion | None:
 def _sql(text: str, cursor: int, targets: Sequence[str], around: Surroundings) -> Completion:
     if (assign := ASSIGN.match(text)) and assign.end() <= cursor:
         text, cursor = text[assign.end() :], cursor - assign.end()
-    return complete_sql(text, cursor, around.inventories(targets), around.variables)
+    return complete_sql(text, cursor, around.inventories(targets), around.variables, around.saved)
 
 
 def _within_first_word(text: str, start: int, cursor: int) -> bool:
@@ -152,6 +154,8 @@ class _Head:
     def _value(self, option: Option, fragment: str) -> Completion:
         if option.field == "session":
             return _beginning(fragment, ((name, "session") for name in self.around.sessions))
+        if option.field == "delete":
+            return _beginning(fragment, ((name, "saved query") for name in self.around.saved))
         return _beginning(fragment, ((choice, "value") for choice in option.choices))
 
     def _targets(self) -> Iterator[tuple[str, str]]:

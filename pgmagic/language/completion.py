@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pgmagic.language import catalogue, keywords
+from pgmagic.language.composing import SavedQuery
 from pgmagic.language.inventory import ForeignKey, Inventory, Named, Names, Relation
 from pgmagic.language.keywords import quoted
 from pgmagic.language.outputs import columns, relation
 from pgmagic.language.places import Fits, Place, place
 from pgmagic.language.scopes import Scope, scope, targets
-from pgmagic.language.sources import Source, Table
+from pgmagic.language.sources import Query, Source, Table
 from pgmagic.language.suggestions import MOST, Completion, Gathering, Suggestion
 from pgmagic.language.syntax import Level, Marked, mark
 
@@ -22,11 +23,13 @@ def complete_sql(
     cursor: int,
     inventories: Mapping[str, Inventory],
     variables: Mapping[str, str],
+    saved: Mapping[str, SavedQuery] | None = None,
 ) -> Completion:
     """Complete SQL at `cursor`, an offset into `text`.
 
     `inventories` has what is known of each database that the cell asks; `variables` the names that
-    a `{placeholder}` can have, with what they are.
+    a `{placeholder}` can have, with what they are; `saved` the queries that can be read like
+    tables.
     """
     marked = mark(text, cursor)
     if marked is None:
@@ -40,18 +43,32 @@ def complete_sql(
                 if name.startswith(marked.fragment)
             ),
         )
-    return _Completing(marked, inventories).run()
+    return _Completing(marked, inventories, _sources(saved or {})).run()
+
+
+def _sources(saved: Mapping[str, SavedQuery]) -> dict[str, Source]:
+    """Give saved queries as the WITH queries that they become; each can see the others."""
+    found: dict[str, Source] = {}
+    for query in saved.values():
+        found[query.name] = Source(query.name, Query(query.items, found))
+    return found
 
 
 class _Completing:
     """One fragment in one statement."""
 
-    def __init__(self, marked: Marked, inventories: Mapping[str, Inventory]) -> None:
+    def __init__(
+        self,
+        marked: Marked,
+        inventories: Mapping[str, Inventory],
+        saved: Mapping[str, Source],
+    ) -> None:
         self.command = marked.command
         self.levels = marked.levels
         self.inventories = inventories
         self.place: Place = place(marked.levels)
-        self.scope: Scope = scope(marked.levels)
+        self.saved = saved
+        self.scope: Scope = scope(marked.levels, saved)
         self.gathering = Gathering(marked.fragment, inventories, closed=marked.closed)
 
     def run(self) -> Completion:
@@ -126,7 +143,10 @@ class _Completing:
     # Tables
 
     def _relations(self) -> None:
-        self.gathering.plain((name, "with") for name in self.scope.withs)
+        self.gathering.plain(
+            (name, "saved query" if self.saved.get(name) is source else "with")
+            for name, source in self.scope.withs.items()
+        )
         self.gathering.names(lambda inventory: self._beginning(inventory.own_relations))
         self.gathering.names(lambda inventory: self._beginning(inventory.schemas))
         if self.gathering.fragment:

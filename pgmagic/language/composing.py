@@ -34,9 +34,14 @@ class SavedQuery:
         return self.statement.cell[self.statement.start : self.statement.stop]
 
     @cached_property
+    def items(self) -> tuple[Item, ...]:
+        """What is sent, as a tree."""
+        return tree(self.statement.sql)
+
+    @cached_property
     def reads(self) -> tuple[Reference, ...]:
         """The tables that it reads by a bare name; offsets are those of what is sent."""
-        return references(query_of(tree(self.statement.sql)))
+        return references(query_of(self.items))
 
 
 def compose(

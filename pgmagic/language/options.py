@@ -24,6 +24,7 @@ class Options:
     """What the options of a cell ask for. Times are in seconds."""
 
     into: str | None = None
+    save: str | None = None
     tag: str = "database"
     split: bool = False
     all: bool = False
@@ -130,6 +131,7 @@ def file_or_folder(text: str) -> str:
 
 OPTIONS: tuple[Option, ...] = (
     Option("--into", "into", "store the result in this variable, and show it", "NAME", python_name),
+    Option("--save", "save", "run nothing; keep this SELECT, to be read like a table", "NAME"),
     Option("--tag", "tag", "name of the column that says which database a row is from", "NAME"),
     Option("--split", "split", "give a dict of one frame per database"),
     Option("--all", "all", "give the result of every statement, not only the last one's"),

@@ -239,6 +239,12 @@ def _check_parallel(plan: Plan) -> None:
         )
     if options.limit is not None:
         raise CellError("--parallel reads all rows: it takes no --limit")
+    if first.saved:
+        raise _refused(
+            first,
+            f"--parallel reads a table, and {first.saved[-1].name} is a saved query",
+            "leave --parallel out, or put it on a cell that reads the table itself",
+        )
     divisible(first)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pgmagic.errors import CellError
+from pgmagic.errors import CellError, QueryError
 from pgmagic.language import backslash
 from pgmagic.language.composing import SavedQuery
 from pgmagic.language.keywords import NO_TABLE
@@ -18,6 +18,7 @@ from pgmagic.language.suggest import did_you_mean, nearest
 __all__ = ["SavedQueries", "SavedQuery"]
 
 NAME = re.compile(r"[^\W\d]\w*\Z")
+UNDEFINED_TABLE = "42P01"
 LONGEST_NAME = 63  # bytes; the server cuts off the rest
 KEPT = frozenset({"select", "values", "table"})
 
@@ -81,8 +82,14 @@ class SavedQueries(Mapping[str, SavedQuery]):
             if any(reference.name == name for reference in query.reads)
         )
 
-    def advice(self, text: str, offset: int) -> str | None:
-        """Say what may have been meant by a table at `offset` of a text that no server knows."""
+    def advise(self, error: Exception) -> None:
+        """Where a server knows no such table, say which saved query may have been meant."""
+        if not isinstance(error, QueryError) or error.sqlstate != UNDEFINED_TABLE:
+            return
+        if self and error.hint is None and error.cell is not None and error.position is not None:
+            error.hint = self._advice(error.cell, error.position)
+
+    def _advice(self, text: str, offset: int) -> str | None:
         for kind, start, stop in tokens(text):
             if stop <= offset:
                 continue
@@ -90,10 +97,7 @@ class SavedQueries(Mapping[str, SavedQuery]):
             if kind is not TokenKind.WORD:
                 return None
             if written.lower() in self._queries:
-                return (
-                    f"{written} is a saved query: only FROM and JOIN can name it, "
-                    "and no schema stands before it"
-                )
+                return f"{written} is a saved query: it can be read, and nothing else"
             like = nearest(written, self)
             return f"did you mean the saved query {like}?" if like else None
         return None

@@ -1,6 +1,6 @@
 """Which tables can be named where the cursor stands."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pgmagic.language.sources import (
@@ -30,10 +30,10 @@ class Scope:
         return next((source for source in self.sources if source.alias == alias), None)
 
 
-def scope(levels: Sequence[Level]) -> Scope:
-    """Find what the levels around the cursor bring into sight."""
+def scope(levels: Sequence[Level], saved: Mapping[str, Source]) -> Scope:
+    """Find what the levels around the cursor bring into sight, beside the saved queries."""
     found = Scope()
-    withs: dict[str, Source] = {}
+    withs = dict(saved)
     visible: list[list[Source]] = []
     for depth, level in enumerate(levels):
         body = _with_body(level)

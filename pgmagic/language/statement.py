@@ -5,7 +5,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["Kind", "Spot", "SavedText", "Statement"]
+__all__ = ["Kind", "SavedText", "Spot", "Statement"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,6 +93,21 @@ class Completions:
         if front_end(self._shell) in {FrontEnd.LIVE, FrontEnd.TERMINAL}:
             self._read(self._client.databases[name])
 
+    def hidden_tables(self, names: Iterable[str], targets: Iterable[str]) -> tuple[str, ...]:
+        """Say which tables have the names of saved queries, as far as the catalogues are known."""
+        notes = []
+        for name in names:
+            where: dict[str, list[str]] = {}
+            for target in targets:
+                known = self._catalogs.known(self._client.databases[target])
+                if known is not None and (table := known.relation(None, name)) is not None:
+                    where.setdefault(f"{table.kind} {table.schema}.{name}", []).append(target)
+            notes += [
+                f"{name} is the saved query, not the {table} of {', '.join(databases)}"
+                for table, databases in where.items()
+            ]
+        return tuple(notes)
+
     def _match(self, context: "CompletionContext") -> "SimpleMatcherResult":
         """Answer IPython. Whatever goes wrong here must not break the Tab key of other cells."""
         from IPython.core.completer import SimpleCompletion
@@ -132,6 +147,7 @@ class Completions:
             sessions=sorted(sessions),
             options=self._options,
             variables=self._variables(),
+            saved=self._client.saved,
             inventories=self._inventories,
         )
 

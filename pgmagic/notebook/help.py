@@ -7,9 +7,9 @@ from inspect import cleandoc
 from typing import Any, TypeVar, get_args
 
 from pgmagic.database.settings import DatabaseSettings
-from pgmagic.language.options import Option, python_name
+from pgmagic.language.options import Option, python_name, seconds
 
-__all__ = ["CLOSE", "CONNECT", "LINE_OPTIONS", "SANDBOX", "SERVE", "WRITE", "described"]
+__all__ = ["CLOSE", "CONNECT", "LINE_OPTIONS", "SANDBOX", "SAVED", "SERVE", "WRITE", "described"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -94,6 +94,8 @@ SANDBOX: tuple[Option, ...] = (
     Option("--reset", "reset", "make the databases anew"),
 )
 
+SAVED: tuple[Option, ...] = (Option("--delete", "delete", "forget this saved query", "NAME"),)
+
 WRITE: tuple[Option, ...] = (
     Option("--table", "table", "name of the table, with its schema or without", "NAME"),
     Option(
@@ -111,15 +113,22 @@ SERVE: tuple[Option, ...] = (
     Option("--stop", "stop", "stop serving"),
 )
 
+SNAPSHOT: tuple[Option, ...] = (
+    Option("--for", "seconds", "end it after so many seconds; 600 by itself", "SECONDS", seconds),
+    Option("--end", "end", "read these databases, or all, as they are now again"),
+)
+
 LINE_OPTIONS: dict[str, tuple[Option, ...]] = {
     "pg_connect": CONNECT,
     "pg_close": CLOSE,
     "pg_pools": (),
     "pg_sandbox": SANDBOX,
+    "pg_saved": SAVED,
     "pg_check": (),
     "pg_schema": (),
     "pg_diff": (),
     "pg_serve": SERVE,
+    "pg_snapshot": SNAPSHOT,
     "pg_write": WRITE,
 }
 """The options of every line magic but `%pg` itself."""

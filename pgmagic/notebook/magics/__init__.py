@@ -4,10 +4,11 @@ from pgmagic.notebook.magics.cells import PgMagics
 from pgmagic.notebook.magics.group import MagicGroup
 from pgmagic.notebook.magics.pools import PoolMagics
 from pgmagic.notebook.magics.sandbox import SandboxMagics
+from pgmagic.notebook.magics.saved import SavedMagics
 from pgmagic.notebook.magics.tables import TableMagics
 
 __all__ = ["GROUPS", "MagicGroup", "PgMagics"]
 
-GROUPS: tuple[type[MagicGroup], ...] = (PoolMagics, TableMagics, SandboxMagics)
+GROUPS: tuple[type[MagicGroup], ...] = (PoolMagics, TableMagics, SavedMagics, SandboxMagics)
 """Every group of magics beside `%%pg` itself. They are shut down in the order given, the pools
 while servers are still there."""

@@ -19,6 +19,7 @@ from pgmagic.client import Client
 from pgmagic.errors import FanOutError, merged
 from pgmagic.language.line import Cell, read_cell, read_line
 from pgmagic.language.options import OPTIONS, Options
+from pgmagic.language.plan import Plan
 from pgmagic.notebook.asking import leave_alone
 from pgmagic.notebook.background import Background
 from pgmagic.notebook.caption import caption
@@ -26,6 +27,7 @@ from pgmagic.notebook.completion import Completions
 from pgmagic.notebook.display import notices
 from pgmagic.notebook.help import LINE_OPTIONS, described
 from pgmagic.notebook.loop import NotebookLoop
+from pgmagic.notebook.magics.saved import save
 from pgmagic.notebook.panels import Panels
 from pgmagic.notebook.progress import CellProgress
 from pgmagic.watch import Watch
@@ -74,6 +76,8 @@ class PgMagics(Magics):
         """Run a top-level `%%pg` cell: the input transformer has put an await before this."""
         names = self.shell.user_ns
         cell = read_cell(line, body, names, self._defaults())
+        if cell.options.save is not None:
+            return save(self, cell, names, self._defaults())
         if cell.options.background:
             return self._background(cell, names)
         work = self._run(cell, names, captioned=True, awaited=True)
@@ -99,6 +103,8 @@ class PgMagics(Magics):
             cell = read_line(line, self.client.databases, names, self._defaults())
         else:
             cell = read_cell(line, body, names, self._defaults())
+        if cell.options.save is not None:
+            return save(self, cell, names, self._defaults())
         if cell.options.background:
             return self._background(cell, names)
         return self.home.run(self._run(cell, names, captioned=body is not None))
@@ -144,6 +150,7 @@ class PgMagics(Magics):
             self.completions.learn(answers.outcomes)
             notes = (
                 *answers.notes,
+                *self._hidden_tables(plan),
                 *notices(answers.outcomes),
                 *("; ".join(error.report(names)) for error, names in merged(answers.failures)),
             )
@@ -154,6 +161,10 @@ class PgMagics(Magics):
         if cell.options.stats:
             self.panels.show_after_cell()
         return self._deliver(cell, answers.value)
+
+    def _hidden_tables(self, plan: Plan) -> tuple[str, ...]:
+        names = dict.fromkeys(each.name for stmt in plan.statements for each in stmt.saved)
+        return self.completions.hidden_tables(names, plan.targets)
 
     def _deliver(self, cell: Cell, value: Any) -> Any:
         if cell.into is not None:
