@@ -31,6 +31,7 @@ def statistics(database: str = "sales", **changes: Any) -> DatabaseStatistics:
         "last_error": None,
         "sessions": (),
         "running": (),
+        "snapshot": None,
     }
     return DatabaseStatistics(**(calm | changes))
 

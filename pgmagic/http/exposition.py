@@ -31,6 +31,7 @@ def as_json(statistics: DatabaseStatistics) -> dict[str, Any]:
         "last_error_at": last_error.when.isoformat() if last_error else None,
         "sessions": len(statistics.sessions),
         "running": len(statistics.running),
+        "snapshot": statistics.snapshot and statistics.snapshot.state,
         "longest_running_s": _longest(statistics),
     }
 
@@ -129,6 +130,12 @@ FAMILIES = (
         "gauge",
         "1 where the database is not asked until a try succeeds.",
         lambda s: [({}, s.breaker != "closed")],
+    ),
+    Family(
+        "snapshot_held",
+        "gauge",
+        "1 where vacuum waits for the snapshot that cells read.",
+        lambda s: [({}, s.snapshot is not None and s.snapshot.state == "held")],
     ),
     Family("failures", "gauge", "Outages in a row.", _value("failures")),
     Family("requests", "counter", "Requests for a connection.", _value("requests_num")),

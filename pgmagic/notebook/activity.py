@@ -8,6 +8,7 @@ from pgmagic.database.statistics import (
     DatabaseStatistics,
     QueryStatistics,
     SessionStatistics,
+    SnapshotStatistics,
 )
 from pgmagic.notebook.units import counted, duration
 from pgmagic.notebook.visible import visible
@@ -22,6 +23,7 @@ TRANSACTIONS = {
     "open": "transaction open",
     "aborted": "transaction failed, rollback ends it",
 }
+GONE = {"over": "its time is over", "lost": "lost with its connection", "ended": "ended"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,7 @@ class Action:
 class Activity:
     """One thing that goes on. `what` is safe to show as it is, except in HTML."""
 
-    kind: Literal["running", "session", "cut off", "more"]
+    kind: Literal["running", "session", "snapshot", "cut off", "more"]
     database: str
     what: str
     since: str
@@ -47,11 +49,12 @@ class Activity:
 
 
 def activities(statistics: Sequence[DatabaseStatistics]) -> tuple[Activity, ...]:
-    """List what goes on: what is cut off first, then what runs, then the sessions."""
+    """List what goes on: what is cut off first, then what runs, sessions, snapshots."""
     found = (
         *_circuits(statistics),
         *(_query(each.database, query) for each in statistics for query in each.running),
         *(_session(each.database, session) for each in statistics for session in each.sessions),
+        *(_snapshot(each.database, each.snapshot) for each in statistics if each.snapshot),
     )
     if len(found) <= MOST:
         return found
@@ -92,4 +95,18 @@ def _session(database: str, session: SessionStatistics) -> Activity:
         f" · backend {session.pid}",
         since=state,
         alarming=session.transaction == "aborted",
+    )
+
+
+def _snapshot(database: str, snapshot: SnapshotStatistics) -> Activity:
+    taken = f"of {snapshot.taken.astimezone():%H:%M:%S}"
+    held = snapshot.state == "held"
+    return Activity(
+        kind="snapshot",
+        database=database,
+        what=f"{taken} · read by all cells · vacuum waits"
+        if held
+        else f"{taken} · {GONE[snapshot.state]}: cells are refused until %pg_snapshot",
+        since=f"{duration(snapshot.remaining, 0)} left" if held else "",
+        alarming=not held,
     )

@@ -9,7 +9,17 @@ from typing import Any, TypeVar, get_args
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.language.options import Option, python_name, seconds
 
-__all__ = ["CLOSE", "CONNECT", "LINE_OPTIONS", "SANDBOX", "SAVED", "SERVE", "WRITE", "described"]
+__all__ = [
+    "CLOSE",
+    "CONNECT",
+    "LINE_OPTIONS",
+    "SANDBOX",
+    "SAVED",
+    "SERVE",
+    "SNAPSHOT",
+    "WRITE",
+    "described",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 

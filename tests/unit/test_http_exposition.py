@@ -68,7 +68,7 @@ def test_json_tells_numbers_and_no_words_of_others():
 
 def test_every_field_of_the_statistics_is_told_or_kept_on_purpose():
     known = {field.name for field in fields(DatabaseStatistics)}
-    assert known - set(TOLD) == {"last_error", "sessions", "running"}
+    assert known - set(TOLD) == {"last_error", "sessions", "running", "snapshot"}
     assert all(hasattr(statistics(), name) for name in TOLD)
 
 

@@ -5,10 +5,17 @@ from pgmagic.notebook.magics.group import MagicGroup
 from pgmagic.notebook.magics.pools import PoolMagics
 from pgmagic.notebook.magics.sandbox import SandboxMagics
 from pgmagic.notebook.magics.saved import SavedMagics
+from pgmagic.notebook.magics.snapshot import SnapshotMagics
 from pgmagic.notebook.magics.tables import TableMagics
 
 __all__ = ["GROUPS", "MagicGroup", "PgMagics"]
 
-GROUPS: tuple[type[MagicGroup], ...] = (PoolMagics, TableMagics, SavedMagics, SandboxMagics)
+GROUPS: tuple[type[MagicGroup], ...] = (
+    PoolMagics,
+    TableMagics,
+    SavedMagics,
+    SnapshotMagics,
+    SandboxMagics,
+)
 """Every group of magics beside `%%pg` itself. They are shut down in the order given, the pools
 while servers are still there."""

@@ -75,7 +75,10 @@ class PoolMagics(MagicGroup):
         if session := given.get("session"):
             show_text(self.home.run(self.client.close_session(session, *names)))
         else:
+            held = [name for name in self.client.snapshots if not names or name in names]
             self.home.run(self.client.close(*names))
+            if held:
+                show_text(f"{', '.join(held)}: no snapshot is held any more")
 
     @no_var_expand
     @line_magic
