@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
+
 from pgmagic.columns.pgtypes import Cast, cast_of
 from pgmagic.outcome import Column
 

@@ -15,6 +15,7 @@ import asyncpg
 from pgmagic.columns import pgtypes as t
 from pgmagic.columns.arrays import pack_texts, parse
 from pgmagic.columns.copybinary import HEADER, TRAILER
+from pgmagic.columns.copying import behind
 from pgmagic.columns.pgtypes import Cast, cast_of
 from pgmagic.outcome import Column
 
@@ -84,7 +85,7 @@ class Records:
         before anything else runs on the connection. asyncpg has no public way to set one for an
         array.
         """
-        connection: Any = self.connection
+        connection = behind(self.connection)
         settings = connection._protocol.get_settings()
         types = {column.type.oid: column.type for column in self.columns}
         types = {oid: type_ for oid, type_ in types.items() if oid not in HARMLESS}

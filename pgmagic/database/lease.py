@@ -25,7 +25,8 @@ class Lease:
     """One connection for as long as a cell needs it.
 
     `connection` is used by one task, one statement at a time. `since` is of the monotonic clock.
-    `position` is where the database was as the last transaction began that was asked to tell.
+    `position` is where the database was as the last transaction began that was asked to tell,
+    `server_version` what runs there, as it is spoken of: `18.6`.
     """
 
     def __init__(self, connection: Any, *, database: str, since: float) -> None:
@@ -35,16 +36,14 @@ class Lease:
         self.pid: int = connection.get_server_pid()
         self.task: asyncio.Task[Any] | None = asyncio.current_task()
         self.position: Position | None = None
+        # Asked now: the connection may be lost when the answer is out.
+        version = getattr(connection.get_settings(), "server_version", "")
+        self.server_version = str(version).partition(" ")[0]
         self._is_telling = False
         self._notices: list[Notice] = []
         self._dropped = 0
         self._listener: Callable[[Any, Any], None] = self._on_notice
         connection.add_log_listener(self._listener)
-
-    @property
-    def server_version(self) -> str:
-        """The server's version as it is spoken of: `18.6`."""
-        return str(getattr(self.connection.get_settings(), "server_version", "")).partition(" ")[0]
 
     @property
     def notices(self) -> tuple[Notice, ...]:

@@ -1,8 +1,9 @@
-"""One message is kept off the notebook, and no other."""
+"""Two messages are kept off the notebook, and no other."""
 
 import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 
 from pgmagic.database.quiet import keep_quiet
@@ -13,13 +14,17 @@ NOISE = {
 }
 
 
-async def test_the_one_message_is_dropped() -> None:
+LOST = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation: bye")
+
+
+@pytest.mark.parametrize("context", [NOISE, NOISE | {"exception": LOST}])
+async def test_these_messages_are_dropped(context: dict[str, Any]) -> None:
     heard: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda loop, context: heard.append(context))
     keep_quiet(loop)
     keep_quiet(loop)
-    loop.call_exception_handler(NOISE)
+    loop.call_exception_handler(context)
     assert heard == []
 
 
@@ -27,7 +32,9 @@ async def test_the_one_message_is_dropped() -> None:
     "context",
     [
         {"message": "Task exception was never retrieved", "exception": NOISE["exception"]},
+        {"message": "Task exception was never retrieved", "exception": LOST},
         {"message": NOISE["message"], "exception": ConnectionResetError()},
+        {"message": NOISE["message"], "exception": asyncpg.ConnectionDoesNotExistError("gone")},
         {"message": NOISE["message"], "exception": ConnectionError("something else")},
         {"message": "no exception at all"},
     ],
