@@ -1,0 +1,147 @@
+"""What happened, in numbers that take no more room after an hour than after a minute."""
+
+import math
+import time
+import traceback
+from collections import Counter, defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pgmagic import PgMagicError
+from tests.soak.schedule import Fault
+
+__all__ = ["Durations", "Error", "Record", "Trouble"]
+
+STEP = 1.05  # a duration is known to 5 %
+SHORTEST = 1e-5  # seconds
+KEPT = 20  # examples of what is wrong
+
+# Seconds after the end of a fault in which it may still be the reason of an error: the circuit
+# stays open for as long as the settings say, and an attempt to connect may have begun before.
+AFTERWARDS = {Fault.BLACK_HOLE: 2.5, Fault.RESTART: 2.5, Fault.CRASH: 2.5}
+AT_ONCE = 0.05  # seconds: a connection that was idle is found broken by the next job
+GRAVE = (Fault.BLACK_HOLE, Fault.RESTART, Fault.CRASH, Fault.RESET, Fault.TERMINATE, Fault.DELAY)
+
+
+class Durations:
+    """Durations in seconds, counted in buckets."""
+
+    def __init__(self) -> None:
+        self._buckets: Counter[int] = Counter()
+        self.count = 0
+        self.longest = 0.0
+
+    def add(self, seconds: float) -> None:
+        self._buckets[math.ceil(math.log(max(seconds, SHORTEST) / SHORTEST, STEP))] += 1
+        self.count += 1
+        self.longest = max(self.longest, seconds)
+
+    def percentile(self, share: float) -> float:
+        """Give the duration that this share of them did not exceed."""
+        left = share * self.count
+        for bucket in sorted(self._buckets):
+            left -= self._buckets[bucket]
+            if left <= 0:
+                return min(SHORTEST * STEP**bucket, self.longest)
+        return self.longest
+
+
+@dataclass(slots=True, eq=False)
+class Trouble:
+    """A fault on some databases, from its beginning to its end."""
+
+    fault: Fault
+    databases: Sequence[str]
+    began: float
+    ended: float = math.inf
+    waiting: set[str] = field(default_factory=set)  # databases that have not answered since
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """One error that a user would have seen: of which kind of cell, and during what."""
+
+    cell: str  # read, write or session
+    name: str  # of the error's class
+    during: str
+
+
+class Record:
+    """The counts of one soak."""
+
+    def __init__(self) -> None:
+        self.cells: Counter[str] = Counter()
+        self.answered: Counter[str] = Counter()
+        self.cancelled: Counter[str] = Counter()  # by how
+        self.faults: Counter[Fault] = Counter()
+        self.errors: Counter[Error] = Counter()
+        self.wrong: list[str] = []
+        self.unexplained: list[str] = []
+        self.noise: list[str] = []
+        self.took = Durations()
+        self.cancels = Durations()  # on databases that answer
+        self.cancels_in_trouble = Durations()
+        self.recoveries: dict[Fault, Durations] = defaultdict(Durations)
+        self._troubles: deque[Trouble] = deque(maxlen=200)
+
+    # -- faults
+
+    def begins(self, fault: Fault, *databases: str) -> Trouble:
+        trouble = Trouble(fault, databases, time.monotonic())
+        for earlier in self._troubles:
+            earlier.waiting.difference_update(databases)  # it is overtaken, and not to be measured
+        self._troubles.append(trouble)
+        self.faults[fault] += 1
+        return trouble
+
+    def ends(self, trouble: Trouble) -> None:
+        trouble.ended = time.monotonic()
+        trouble.waiting.update(trouble.databases)
+
+    def answers(self, databases: Sequence[str], began: float) -> None:
+        """Note that a cell got its answer: the first one after a fault tells the recovery."""
+        now = time.monotonic()
+        for trouble in self._troubles:
+            back = trouble.waiting.intersection(databases)
+            if back and began >= trouble.ended:
+                trouble.waiting -= back
+                self.recoveries[trouble.fault].add(now - trouble.ended)
+
+    def reason(self, database: str, since: float) -> Fault | None:
+        """Name the gravest fault that can have touched a cell which began then and failed now."""
+        possible = {
+            trouble.fault
+            for trouble in self._troubles
+            if database in trouble.databases
+            and trouble.ended + AFTERWARDS.get(trouble.fault, AT_ONCE) >= since
+        }
+        return next((fault for fault in GRAVE if fault in possible), None)
+
+    # -- cells
+
+    def fails(self, cell: str, database: str, error: Exception, since: float) -> None:
+        """Note an error that was shown; one that no fault explains counts as a defect.
+
+        So does one that is not pgmagic's own, whatever happened.
+        """
+        reason = self.reason(database, since)
+        name = type(error).__name__
+        self.errors[Error(cell, name, str(reason or "nothing"))] += 1
+        if not isinstance(error, PgMagicError):
+            self._note(self.unexplained, "".join(traceback.format_exception(error)))
+        elif reason is None:
+            self._note(self.unexplained, f"{cell} on {database}: {name}: {error}")
+
+    def is_wrong(self, what: str) -> None:
+        self._note(self.wrong, what)
+
+    def is_noise(self, what: str) -> None:
+        self._note(self.noise, what)
+
+    def cancel_took(self, seconds: float, databases: Sequence[str], since: float) -> None:
+        grave = {Fault.BLACK_HOLE, Fault.DELAY, Fault.RESTART, Fault.CRASH}
+        troubled = any(self.reason(database, since) in grave for database in databases)
+        (self.cancels_in_trouble if troubled else self.cancels).add(seconds)
+
+    def _note(self, where: list[str], what: str) -> None:
+        where.append(what if len(where) < KEPT else "…")
