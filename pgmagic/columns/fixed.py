@@ -73,7 +73,8 @@ class FixedFrame:
             for name, column in zip(self.names, self.columns, strict=True)
             if wanted is None or name in wanted
         }
-        order = _order(tuple(expected.values()), described, database)
+        # Where none is wanted, the rows are only counted.
+        order = _order(tuple(expected.values()), described, database) if expected else ()
         arrays = {
             name: _fixed(rows.column(at), described[at].type, column.type, name, self.options)
             for at, (name, column) in zip(order, expected.items(), strict=True)
@@ -81,11 +82,12 @@ class FixedFrame:
         return self._frame(arrays, rows.num_rows, database, wanted)
 
     def selectable(self, wanted: Sequence[str] | None) -> tuple[str, ...] | None:
-        """Tell which columns the server may leave the others out for; None where it can't."""
-        own = [column.name for column in self.columns]
-        if wanted is None or tuple(own) != self.names:  # a name that stands twice
+        """Tell which columns the server need give, () for none; None where it is all of them."""
+        own = tuple(column.name for column in self.columns)
+        if wanted is None or own != self.names:  # a name that stands twice
             return None
-        return tuple(name for name in own if name in wanted)
+        chosen = tuple(name for name in own if name in wanted)
+        return None if chosen == own else chosen
 
     def _frame(
         self, arrays: Mapping[str, Any], rows: int, database: str, wanted: Sequence[str] | None

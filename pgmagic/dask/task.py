@@ -13,8 +13,8 @@ from pgmagic.language.statement import Statement
 __all__ = ["read_part"]
 
 
-def read_part(partition: Partition, source: Source, columns: Sequence[str] | None = None) -> Any:
-    """Read one part into a pandas DataFrame, only these `columns` of it if they are given.
+def read_part(partition: Partition, source: Source, columns: Sequence[str]) -> Any:
+    """Read these columns of one part into a pandas DataFrame.
 
     Raises what a cell raises.
     """
@@ -22,11 +22,10 @@ def read_part(partition: Partition, source: Source, columns: Sequence[str] | Non
     try:
         result = home().read(partition, source, _statement(partition, source, columns), _task())
         assert result.table is not None
-        frame = source.frame
-        if source.whole is None or frame.selectable(columns) is None:
-            whole = frame.part(result.table.give_up(), result.columns, partition.database)
-            return whole if columns is None else whole[list(columns)]
-        return frame.part(result.table.give_up(), result.columns, partition.database, columns)
+        rows, described = result.table.give_up(), result.columns
+        if source.whole is not None and source.frame.selectable(columns) is not None:
+            return source.frame.part(rows, described, partition.database, columns)
+        return source.frame.part(rows, described, partition.database)[list(columns)]
     except PgMagicError as error:
         failed = error
     if isinstance(failed, ResultTooLarge):
@@ -36,7 +35,7 @@ def read_part(partition: Partition, source: Source, columns: Sequence[str] | Non
     raise failed
 
 
-def _statement(partition: Partition, source: Source, columns: Sequence[str] | None) -> Statement:
+def _statement(partition: Partition, source: Source, columns: Sequence[str]) -> Statement:
     """Write the statement of a part: its rows, and the columns that somebody wants."""
     if source.whole is None:
         return source.statement

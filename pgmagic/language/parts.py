@@ -28,8 +28,11 @@ def part_of(statement: Statement, whole: Divisible, predicate: str) -> Statement
 
 
 def with_columns(statement: Statement, names: Sequence[str]) -> Statement:
-    """Give only some of the statement's columns, by their names, each of which stands once."""
-    chosen = ", ".join('"' + name.replace('"', '""') + '"' for name in names)
+    """Give only some of the statement's columns, by their names, each of which stands once.
+
+    Where there is none, each row is `true`.
+    """
+    chosen = ", ".join('"' + name.replace('"', '""') + '"' for name in names) or "true"
     before = f"SELECT {chosen} FROM ("
     # A line break ends a comment that the statement may end with.
     sql = f"{before}{statement.sql}\n) AS t"
