@@ -18,6 +18,8 @@
     ├── ResultTooLarge          it would not fit into memory
     ├── ExportError             the file cannot be written, or cannot hold a value
     ├── SandboxError            the sandbox's own servers cannot be run here
+    ├── RecordingError          a recording cannot be written, or not be read
+    │   └── NotRecorded         a replay is asked what was not recorded
     └── FanOutError             some of several databases failed; the others' rows are in `partial`
 
 No message of ours holds a password or the value of a parameter; the server's own words may quote
@@ -41,11 +43,13 @@ __all__ = [
     "FanOutError",
     "MissingVariable",
     "NotCommitted",
+    "NotRecorded",
     "PgMagicError",
     "PoolTimeout",
     "QueryCancelled",
     "QueryError",
     "QueryTimeout",
+    "RecordingError",
     "ResultTooLarge",
     "SandboxError",
     "SettingsError",
@@ -274,6 +278,26 @@ class ExportError(PgMagicError):
 
 class SandboxError(PgMagicError):
     """The servers of the sandbox cannot be found, started or filled."""
+
+
+class RecordingError(PgMagicError):
+    """A recording cannot be written, or cannot be read as it was written."""
+
+
+class NotRecorded(RecordingError):
+    """A replay has no recording of what is asked; nothing was sent to any database.
+
+    `differences` say, a line each, how the nearest recording differs.
+    """
+
+    def __init__(
+        self, message: str, *, differences: Sequence[str] = (), hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.differences = tuple(differences)
+
+    def _body(self) -> list[str]:
+        return [f"  {line}" for line in self.differences]
 
 
 class FanOutError(PgMagicError):

@@ -9,10 +9,12 @@ from pgmagic.columns.copyin import copy_in
 from pgmagic.columns.copyout import copy_out
 from pgmagic.columns.decoder import accelerated
 from pgmagic.columns.difference import compare
+from pgmagic.columns.digest import content
 from pgmagic.columns.fixed import FixedFrame
 from pgmagic.columns.frame import combine, to_frame
 from pgmagic.columns.inlining import inline
 from pgmagic.columns.joining import joined
+from pgmagic.columns.keeping import pack, unpack
 from pgmagic.columns.listing import listing
 from pgmagic.columns.options import FrameOptions, Progress
 from pgmagic.columns.outgoing import Outgoing, outgoing
@@ -37,6 +39,7 @@ __all__ = [
     "agree",
     "combine",
     "compare",
+    "content",
     "copy_in",
     "copy_out",
     "describe",
@@ -44,7 +47,9 @@ __all__ = [
     "joined",
     "listing",
     "outgoing",
+    "pack",
     "prepare",
     "read",
     "to_frame",
+    "unpack",
 ]

@@ -97,7 +97,10 @@ def _of_standard_library(value: Any, above: Ids) -> object:
         raise Unsendable(
             f"{_a(value)} is a dataclass; name one of its fields, or make a dict of it"
         )
-    if isinstance(value, list | AbstractSet) or _is_sequence(value):
+    if isinstance(value, AbstractSet):
+        # A set of texts has another order in every process, and a recording is found by its values.
+        return sorted((_plain(item, above) for item in value), key=repr)
+    if isinstance(value, list) or _is_sequence(value):
         return [_plain(item, above) for item in value]
     raise Unsendable(f"{_a(value)} is nothing that PostgreSQL has a value for")
 

@@ -17,7 +17,7 @@ FLOORS = [
     {"language", "meeting", "sandbox"},
     {"database", "columns"},
     {"watch", "journal", "receipts", "export", "parallel", "snapshots"},
-    {"answers", "voting", "pools"},
+    {"answers", "voting", "pools", "recording"},
     {"execution", "writing"},
     {"dispatch"},
     {"dask"},

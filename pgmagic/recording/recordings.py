@@ -1,0 +1,392 @@
+"""The folder that holds the recordings of a notebook.
+
+    index.json                                      the databases there were, their groups
+    ewr-jfk-select-carrier-3f2a1c9b.json            the receipt of one query
+    ewr-jfk-select-carrier-3f2a1c9b.ewr.5d41….parquet    the rows of one database
+
+A receipt names its files by what is in them and is put in place last, by renaming: after a crash
+the folder holds the old recording or the new one, and never a half of either.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, Final
+
+from pgmagic.errors import RecordingError
+from pgmagic.language.plan import Plan
+from pgmagic.outcome import Outcome
+from pgmagic.receipts import Origin
+from pgmagic.recording.naming import name_of, plain_name
+from pgmagic.recording.outcomes import Room, Written, left_out, read_outcome, write_outcome
+from pgmagic.recording.question import Question
+
+__all__ = ["Index", "Recording", "Recordings"]
+
+FORMAT: Final = 1
+INDEX: Final = "index.json"
+DIGITS: Final = 12  # of a file's hash in its name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """What targets mean: the databases, whether each is read only, the groups, the default."""
+
+    databases: Mapping[str, bool] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    default: str | None = None
+
+    def or_else(self, other: "Index") -> "Index":
+        """Add what only the other one has."""
+        return Index(
+            databases={**other.databases, **self.databases},
+            groups={**other.groups, **self.groups},
+            default=self.default or other.default,
+        )
+
+
+class Recording:
+    """One query that was recorded, with what each database answered.
+
+    Reading its properties touches no file of rows; `outcomes` does.
+    """
+
+    def __init__(self, path: Path, written: Mapping[str, Any]) -> None:
+        self.path = path
+        self._written = written
+
+    def __repr__(self) -> str:
+        return f"<recording {self.name}>"
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def key(self) -> str:
+        """What the question is found by; shared by all its occurrences."""
+        return str(self._written["key"])
+
+    @property
+    def occurrence(self) -> int:
+        """Whether it was asked the first time in a kernel, or the second …"""
+        return int(self._written["occurrence"])
+
+    @property
+    def origin(self) -> Origin:
+        """The cell that asked."""
+        return Origin(**self._written["cell"])
+
+    @property
+    def started(self) -> datetime:
+        return datetime.fromisoformat(self._written["started"])
+
+    @property
+    def sql(self) -> str:
+        """The cell as the user wrote it, with `{names}` in place of values."""
+        return "\n".join(self._written["sql"])
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self._written["fingerprint"])
+
+    @cached_property
+    def question(self) -> Question:
+        """The statements as they were sent, the values, the databases, the options."""
+        return Question.from_json(self._written["question"])
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return self.question.targets
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The databases that gave an error."""
+        return tuple(item["database"] for item in self._items if item["outcome"] == "failed")
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Why the rows of a database are not in the recording, by database."""
+        return {item["database"]: why for item in self._items for why in left_out(item)}
+
+    @property
+    def contents(self) -> Mapping[str, tuple[str | None, ...]]:
+        """The hash of each statement's rows, by database; also of rows that were left out."""
+        return {
+            item["database"]: tuple(each.get("content") for each in item["results"])
+            for item in self._items
+            if item["outcome"] == "answered"
+        }
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of its files, without the receipt's own."""
+        return tuple(
+            result["file"]["name"]
+            for item in self._items
+            for result in item.get("results", ())
+            if "file" in result
+        )
+
+    def plan(self) -> Plan:
+        """Make the plan again, which asks the same. Its errors point into the SQL as sent."""
+        steps = self._written["steps"]
+        return self.question.plan(self.sql, steps["transaction"], steps["read_only"])
+
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Read what the databases answered, in the order of the targets.
+
+        Raises `RecordingError` where rows were left out, or a file is missing or damaged.
+        """
+        return tuple(read_outcome(item, self._read) for item in self._items)
+
+    def outcome(self, database: str) -> Outcome:
+        """Read what one of the databases answered. Raises as `outcomes` does."""
+        item = next(each for each in self._items if each["database"] == database)
+        return read_outcome(item, self._read)
+
+    @property
+    def _items(self) -> Sequence[Mapping[str, Any]]:
+        items: Sequence[Mapping[str, Any]] = self._written["outcomes"]
+        return items
+
+    def _read(self, file: Mapping[str, str]) -> bytes:
+        path = self.path.with_name(file["name"])
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise RecordingError(f"{path} can't be read: {error.strerror}") from None
+        if sha256(data).hexdigest() != file["sha256"]:
+            raise RecordingError(
+                f"{path} is not as it was recorded", hint="record the notebook again"
+            )
+        return data
+
+
+class Recordings:
+    """All recordings in a folder, which is made when the first is written.
+
+    for recording in Recordings(Path("recordings")):
+        plan, outcomes = recording.plan(), recording.outcomes()
+
+    What others write to the folder is seen by a new `Recordings` only.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._lock = threading.Lock()  # several cells may be recorded at once
+
+    def __iter__(self) -> Iterator[Recording]:
+        """Give the recordings in the order in which their queries were begun."""
+        return iter(sorted(self._recordings.values(), key=lambda each: each.started))
+
+    def __len__(self) -> int:
+        return len(self._recordings)
+
+    def find(self, key: str, occurrence: int) -> Recording | None:
+        """Give the recording of a question; `occurrence` counts from 1."""
+        return next((each for each in self.of(key) if each.occurrence == occurrence), None)
+
+    def of(self, key: str) -> Sequence[Recording]:
+        """Give all recordings of a question, by occurrence."""
+        found = [each for each in self._recordings.values() if each.key == key]
+        return sorted(found, key=lambda each: each.occurrence)
+
+    @cached_property
+    def index(self) -> Index:
+        """What targets meant. Raises `RecordingError` where the index can't be read."""
+        path = self.directory / INDEX
+        if not path.exists():
+            return Index()
+        written = _read_json(path)
+        return Index(
+            databases=written["databases"],
+            groups={name: tuple(members) for name, members in written["groups"].items()},
+            default=written["default"],
+        )
+
+    def write(
+        self,
+        plan: Plan,
+        question: Question,
+        occurrence: int,
+        outcomes: Sequence[Outcome],
+        *,
+        sql: str,
+        fingerprint: str,
+        origin: Origin,
+        started: datetime,
+        elapsed: float,
+        index: Index,
+        room: Room,
+    ) -> Recording:
+        """Keep what a plan was answered, in place of what was kept of it before.
+
+        Raises `RecordingError` where it can't be written; then nothing has changed.
+        """
+        name = name_of(question, occurrence)
+        ordered = [statement.kind.ordered for statement in plan.statements]
+        written = [write_outcome(outcome, ordered, room) for outcome in outcomes]
+        with self._lock:
+            before = self._recordings.get(name)
+            self._fit(written, room, before)
+            receipt = {
+                "format": FORMAT,
+                "key": question.key,
+                "occurrence": occurrence,
+                "cell": {"id": origin.id, "number": origin.number},
+                "started": started.isoformat(timespec="milliseconds"),
+                "elapsed": round(elapsed, 6),
+                "sql": sql.split("\n"),
+                "fingerprint": fingerprint,
+                "question": question.as_json(),
+                "steps": {
+                    "transaction": str(plan.transaction),
+                    "read_only": [step.read_only for step in plan.steps],
+                },
+            }
+            try:
+                self.directory.mkdir(parents=True, exist_ok=True)
+                receipt["outcomes"] = [self._put(name, each) for each in written]
+                self._write_index(index)
+                path = self.directory / f"{name}.json"
+                _write_file(path, _json(receipt))
+                recording = self._recordings[name] = Recording(path, json.loads(_json(receipt)))
+                self._remove(set(before.files if before else ()) - set(recording.files))
+            except OSError as error:
+                raise RecordingError(
+                    f"{self.directory} can't be written: {error.strerror or error}"
+                ) from None
+            return recording
+
+    def delete(self, recording: Recording) -> None:
+        """Delete a recording, its receipt first."""
+        with self._lock:
+            self._recordings.pop(recording.name, None)
+            self._remove([recording.path.name, *recording.files])
+
+    def sweep(self) -> int:
+        """Delete files that no receipt names, as a crash leaves them; give their number."""
+        with self._lock:
+            named = {name for each in self._recordings.values() for name in each.files}
+            lost = [
+                path.name
+                for path in self._paths("*.parquet", "*.txt", ".*.part")
+                if path.name not in named
+            ]
+            self._remove(lost)
+            return len(lost)
+
+    @property
+    def size(self) -> int:
+        """Count the bytes of all its files."""
+        return sum(path.stat().st_size for path in self._paths("*.json", "*.parquet", "*.txt"))
+
+    @cached_property
+    def _recordings(self) -> dict[str, Recording]:
+        found = {}
+        for path in self._paths("*.json"):
+            if path.name == INDEX:
+                continue
+            written = _read_json(path)
+            if written.get("format") != FORMAT:
+                raise RecordingError(
+                    f"{path} is of another version of pgmagic, or no recording",
+                    hint="record the notebook again, into another folder",
+                )
+            found[path.stem] = Recording(path, written)
+        return found
+
+    def _paths(self, *patterns: str) -> Iterator[Path]:
+        for pattern in patterns:
+            yield from self.directory.glob(pattern)
+
+    def _fit(self, written: Sequence[Written], room: Room, before: Recording | None) -> None:
+        """Leave rows out where the folder would grow too large."""
+        replaced = set(before.files if before else ())
+        kept = sum(
+            path.stat().st_size
+            for path in self._paths("*.parquet", "*.txt")
+            if path.name not in replaced
+        )
+        if kept + sum(len(file.data) for each in written for file in each.files) <= room.in_all:
+            return
+        for each in written:
+            for result in each.item["results"] if each.files else ():
+                if result.pop("file", None) is not None:
+                    result["left_out"] = (
+                        f"all recordings together have {room.in_all / 2**20:,.0f} MB at most"
+                    )
+
+    def _put(self, name: str, written: Written) -> dict[str, Any]:
+        """Write the files of an outcome; give its JSON, which names them."""
+        several = len(written.files) > 1
+        for file in written.files:
+            result = written.item["results"][file.number - 1]
+            if "file" not in result:
+                continue
+            parts = [name, plain_name(file.database), file.sha256[:DIGITS], file.suffix]
+            if several:
+                parts.insert(2, str(file.number))
+            result["file"] = {"name": ".".join(parts), "sha256": file.sha256}
+            path = self.directory / result["file"]["name"]
+            if not path.exists() or path.read_bytes() != file.data:
+                _write_file(path, file.data)
+        return written.item
+
+    def _write_index(self, index: Index) -> None:
+        merged = index.or_else(self.index)
+        path = self.directory / INDEX
+        if merged != self.index or not path.exists():
+            _write_file(
+                path,
+                _json(
+                    {
+                        "databases": dict(merged.databases),
+                        "default": merged.default,
+                        "groups": {name: list(each) for name, each in merged.groups.items()},
+                    },
+                    sort=False,  # patterns take databases in their order
+                ),
+            )
+            self.__dict__["index"] = merged
+
+    def _remove(self, names: Any) -> None:
+        for name in names:
+            (self.directory / name).unlink(missing_ok=True)
+
+
+def _json(written: Mapping[str, Any], *, sort: bool = True) -> bytes:
+    """Write JSON that differs in few lines where little has changed."""
+    text = json.dumps(written, indent=1, sort_keys=sort, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        written = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        written = None
+    if not isinstance(written, dict):
+        raise RecordingError(f"{path} can't be read", hint="delete it, and record again")
+    return written
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    """Put a file in place in one step, complete."""
+    part = path.with_name(f".{path.name}.{token_hex(4)}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
