@@ -16,15 +16,17 @@ FLOORS = [
     {"outcome"},
     {"language", "meeting", "sandbox"},
     {"database", "columns"},
-    {"watch", "journal", "receipts", "export", "parallel", "snapshots"},
+    {"watch", "journal", "receipts", "verified", "export", "parallel", "snapshots"},
     {"answers", "voting", "pools", "recording"},
     {"execution", "writing"},
     {"dispatch"},
     {"dask"},
     {"client", "http"},
-    {"schema"},
+    {"schema", "verification"},
     {"notebook"},
-    {"__init__"},
+    {"text_table"},
+    {"command_line"},
+    {"__init__", "__main__"},
 ]
 HEIGHT = {name: height for height, floor in enumerate(FLOORS) for name in floor}
 
