@@ -1,6 +1,7 @@
 """Load and unload: what `%load_ext pgmagic` puts into the shell, and takes out again."""
 
 import atexit
+from functools import partial
 from typing import TYPE_CHECKING
 
 from IPython.core.async_helpers import get_asyncio_loop
@@ -11,6 +12,7 @@ from pgmagic.language.query_plans import QueryPlans
 from pgmagic.notebook.asking import PasswordPrompt
 from pgmagic.notebook.loop import NotebookLoop
 from pgmagic.notebook.magics import GROUPS, PgMagics
+from pgmagic.notebook.origin import cell_of
 from pgmagic.notebook.plan_view import plans_html
 from pgmagic.notebook.reentry import ReentryError
 from pgmagic.notebook.transform import CellTransformer
@@ -26,7 +28,9 @@ def load(shell: InteractiveShell) -> None:
     if getattr(shell, "pgmagic", None) is not None:
         return
     home = NotebookLoop(get_asyncio_loop())
-    magics = PgMagics(shell, home, Client.from_config(ask=PasswordPrompt(shell)))
+    client = Client.from_config(ask=PasswordPrompt(shell))
+    client.origin = partial(cell_of, shell)
+    magics = PgMagics(shell, home, client)
     magics.groups = tuple(group(magics) for group in GROUPS)
     shell.register_magics(magics, *magics.groups)
     shell.pgmagic = magics

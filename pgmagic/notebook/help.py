@@ -12,6 +12,7 @@ from pgmagic.language.options import Option, python_name, seconds
 __all__ = [
     "CLOSE",
     "CONNECT",
+    "HISTORY",
     "LINE_OPTIONS",
     "SANDBOX",
     "SAVED",
@@ -128,6 +129,10 @@ SNAPSHOT: tuple[Option, ...] = (
     Option("--end", "end", "read these databases, or all, as they are now again"),
 )
 
+HISTORY: tuple[Option, ...] = (
+    Option("--last", "last", "only so many queries, the newest", "N", _whole),
+)
+
 LINE_OPTIONS: dict[str, tuple[Option, ...]] = {
     "pg_connect": CONNECT,
     "pg_close": CLOSE,
@@ -138,6 +143,7 @@ LINE_OPTIONS: dict[str, tuple[Option, ...]] = {
     "pg_schema": (),
     "pg_diff": (),
     "pg_serve": SERVE,
+    "pg_history": HISTORY,
     "pg_snapshot": SNAPSHOT,
     "pg_write": WRITE,
 }

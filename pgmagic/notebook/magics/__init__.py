@@ -2,6 +2,7 @@
 
 from pgmagic.notebook.magics.cells import PgMagics
 from pgmagic.notebook.magics.group import MagicGroup
+from pgmagic.notebook.magics.history import HistoryMagics
 from pgmagic.notebook.magics.pools import PoolMagics
 from pgmagic.notebook.magics.sandbox import SandboxMagics
 from pgmagic.notebook.magics.saved import SavedMagics
@@ -13,6 +14,7 @@ __all__ = ["GROUPS", "MagicGroup", "PgMagics"]
 GROUPS: tuple[type[MagicGroup], ...] = (
     PoolMagics,
     TableMagics,
+    HistoryMagics,
     SavedMagics,
     SnapshotMagics,
     SandboxMagics,

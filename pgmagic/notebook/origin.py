@@ -1,0 +1,16 @@
+"""Which cell is running."""
+
+from typing import Any
+
+from IPython.core.interactiveshell import InteractiveShell
+
+from pgmagic.receipts import Origin
+
+__all__ = ["cell_of"]
+
+
+def cell_of(shell: InteractiveShell) -> Origin:
+    """Give the number of the cell that runs, and its id where the front end tells it."""
+    # ipykernel's shell keeps the message that it answers; a terminal's has none.
+    asked: dict[str, Any] = getattr(shell, "get_parent", dict)() or {}
+    return Origin(number=shell.execution_count, id=asked.get("metadata", {}).get("cellId"))
