@@ -66,7 +66,11 @@ def interpret(pieces: Sequence[Piece], type_: PgType, options: FrameOptions) -> 
 
 def _joined(pieces: Sequence[Piece], type_: pa.DataType) -> pa.ChunkedArray:
     """Put the pieces one after the other; narrow numbers become wide ones."""
-    chunks = [chunk.cast(type_) for piece in pieces for chunk in piece.values.chunks]
+    chunks = [
+        chunk if chunk.type == type_ else chunk.cast(type_)
+        for piece in pieces
+        for chunk in piece.values.chunks
+    ]
     return pa.chunked_array(chunks, type_)
 
 

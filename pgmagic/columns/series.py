@@ -73,8 +73,9 @@ def _plain(values: pa.ChunkedArray) -> Any:
     if pa.types.is_dictionary(arrow):
         return _categories(values)
     if pa.types.is_date32(arrow):
-        days = _numpy(values.cast(pa.int32()).cast(pa.int64()), NAT)
-        return days.view("datetime64[D]").astype("datetime64[s]")
+        parts = [chunk.to_numpy(zero_copy_only=False) for chunk in values.chunks]
+        days = np.concatenate([np.empty(0, "datetime64[D]"), *parts])
+        return days.astype("datetime64[s]")
     if pa.types.is_decimal(arrow):
         return pd.array(values, dtype=pd.ArrowDtype(arrow))
     if pa.types.is_floating(arrow):
@@ -114,7 +115,9 @@ def _categories(values: pa.ChunkedArray) -> pd.Categorical:
 
 
 def _timestamps(values: pa.ChunkedArray) -> tuple[Any, str | None]:
-    moments = _numpy(values.cast(pa.int64()), NAT).view("datetime64[us]")
+    # Arrow makes NaT of NULL by itself.
+    parts = [chunk.to_numpy(zero_copy_only=False) for chunk in values.chunks]
+    moments = np.concatenate([np.empty(0, "datetime64[us]"), *parts])
     zone = values.type.tz
     if zone is None:
         return moments, None
