@@ -11,7 +11,7 @@ import asyncpg
 import pyarrow as pa
 
 from pgmagic.columns.budget import Budget
-from pgmagic.columns.copybinary import arrow_type
+from pgmagic.columns.copybinary import DecodeError, arrow_type
 from pgmagic.columns.copying import copy_statement, needs_cast, run_copy
 from pgmagic.columns.decoder import new_decoder
 from pgmagic.columns.inlining import Inlined, inline
@@ -19,6 +19,7 @@ from pgmagic.columns.options import FrameOptions, Progress
 from pgmagic.columns.pgtypes import layout_of
 from pgmagic.columns.preparing import prepare
 from pgmagic.columns.records import Records
+from pgmagic.errors import ConnectionLost
 from pgmagic.outcome import Column
 
 if TYPE_CHECKING:
@@ -76,8 +77,8 @@ async def read(
     `before` are commands that begin a transaction; they cost no round trip where COPY carries
     the statement.
 
-    Raises `ResultTooLarge`, when the statement has been stopped on the server, and asyncpg's
-    errors, with a `position` that counts characters of `sql`.
+    Raises `ResultTooLarge`, when the statement has been stopped on the server, `ConnectionLost`
+    where what came is no stream of such rows, and asyncpg's errors, with a `position` that counts characters of `sql`.
     """
     if sink is not None:
         budget = Budget(0)  # no more than a batch is held
@@ -101,14 +102,20 @@ async def read(
                 await connection.execute(before)
             rows = Records(connection=connection, sql=inlined.sql, columns=columns)
             tag = await rows.run(verb, options.limit, reader.take)
+        return await reader.reading(tag, verb)
     except asyncpg.PostgresError as error:
         reader.drop()
         _relocate(error, prefix, inlined, len(sql))
         raise
+    except DecodeError as error:
+        reader.drop()
+        connection.terminate()  # whoever sends such a thing is not asked again
+        raise ConnectionLost(
+            f"the rows are not what the server said they would be: {error}", database=database
+        ) from None
     except BaseException:
         reader.drop()
         raise
-    return await reader.reading(tag, verb)
 
 
 class _Reader:
@@ -192,6 +199,9 @@ def _relocate(error: asyncpg.PostgresError, prefix: int, inlined: Inlined, lengt
     """Make an error point into the statement that was asked for."""
     position: str | None = getattr(error, "position", None)
     if position is None:
+        return
+    if not (len(position) < 12 and position.isascii() and position.isdigit()):
+        error.position = None  # a server may write anything there
         return
     offset = int(position) - 1 - prefix
     inside = 0 <= offset <= len(inlined.sql)

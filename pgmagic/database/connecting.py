@@ -1,10 +1,12 @@
 """Open one connection to an endpoint: its addresses in turn, TLS as libpq would."""
 
+import asyncio
 from typing import Any
 
 import asyncpg
 
 from pgmagic.database.endpoint import Attempt, Endpoint, goes_on
+from pgmagic.database.guarding import GuardedLoop
 from pgmagic.database.passwords import PasswordWanted
 
 __all__ = ["connect", "refuses_password"]
@@ -34,6 +36,7 @@ async def connect(endpoint: Endpoint, **options: Any) -> "asyncpg.Connection[asy
 
 async def _open(endpoint: Endpoint, attempt: Attempt, options: dict[str, Any]) -> Any:
     arguments = {**options, **attempt.arguments, "timeout": endpoint.connect_timeout}
+    arguments["loop"] = GuardedLoop(asyncio.get_running_loop())
     if endpoint.prompt is None:
         return await asyncpg.connect(**arguments)
     given = endpoint.prompt.remembered

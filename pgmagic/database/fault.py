@@ -8,10 +8,14 @@ import asyncio
 import os
 import socket
 import ssl
+import sysconfig
 from enum import Enum
+from pathlib import Path
+from types import TracebackType
 
 import asyncpg
 
+from pgmagic.database.framing import ProtocolBroken
 from pgmagic.errors import ConnectFailed, ConnectionLost, PgMagicError, QueryError
 
 __all__ = ["Fault", "Verdict", "fault_of", "origin", "verdict", "why", "words"]
@@ -33,6 +37,7 @@ class Fault(Enum):
     FULL = "no connection left on the server"
     REFUSED = "the server does not let us in"
     CLOSED = "the server closed this one connection, on purpose"
+    GARBLED = "the driver can make no sense of what the server sent"
     UNSENT = "the connection was gone before anything was sent"
     LIMIT = "stopped before it ended"
     STATEMENT = "the server refused the statement"
@@ -63,6 +68,10 @@ FAULTS = (
     ("58000", Fault.DAMAGED),
     ("58030", Fault.DAMAGED),
 )
+
+DRIVER = str(Path(asyncpg.__file__).parent)
+STANDARD_LIBRARY = sysconfig.get_path("stdlib") + os.sep
+SITE_PACKAGES = f"{os.sep}site-packages{os.sep}"
 
 CANNOT_BEGIN = "cannot switch to state"  # asyncpg's words, held by a test
 
@@ -105,8 +114,22 @@ def fault_of(error: BaseException, *, connecting: bool = False) -> Fault | None:
         case OSError():
             # What asyncpg raises where the server wants no TLS has no class of its own.
             return Fault.REFUSED if type(error) is ConnectionError else Fault.OUTAGE
+        case Exception() if _rose_in_driver(error.__traceback__):
+            return Fault.GARBLED
         case _:
             return None
+
+
+def _rose_in_driver(traceback: TracebackType | None) -> bool:
+    """Whether it was asyncpg, or what it called of Python's own library, that failed."""
+    place = ""
+    while traceback is not None:
+        file = traceback.tb_frame.f_code.co_filename
+        if not file.startswith((STANDARD_LIBRARY, "<")) or SITE_PACKAGES in file:
+            place = file
+        traceback = traceback.tb_next
+    # What is compiled names its source by a path of its own.
+    return place.startswith(("asyncpg/", f"{DRIVER}{os.sep}"))
 
 
 def verdict(error: BaseException, *, connecting: bool = False) -> Verdict:
@@ -144,6 +167,8 @@ def why(error: BaseException, *, timeout: float | None = None) -> str:
             return "connection reset"
         case FileNotFoundError():
             return "no server listens on that socket"
+        case ProtocolBroken():
+            return f"the server does not speak PostgreSQL's protocol: {error}"
         case asyncpg.TargetServerAttributeNotMatched():
             return "no host has the role that target_session_attrs asks for"
         case OSError() if type(error) is ConnectionError:
@@ -161,7 +186,7 @@ def origin(error: BaseException) -> BaseException:
     ):
         error = error.__context__  # "cannot call Transaction.__aexit__()" tells nobody anything
     if isinstance(error, asyncpg.ConnectionDoesNotExistError) and isinstance(
-        error.__cause__, asyncpg.PostgresError
+        error.__cause__, asyncpg.PostgresError | ProtocolBroken
     ):
         error = error.__cause__
     return error

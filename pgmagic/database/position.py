@@ -26,9 +26,9 @@ def position_in(message: "asyncpg.PostgresLogMessage | Any") -> Position | None:
     text = message.message or ""
     if not text.startswith(MARK):
         return None
-    snapshot, wal, epoch = text.removeprefix(MARK).split()
-    return Position(
-        snapshot=snapshot,
-        wal=None if wal == "<NULL>" else wal,
-        at=datetime.fromtimestamp(float(epoch), tz=UTC),
-    )
+    try:
+        snapshot, wal, epoch = text.removeprefix(MARK).split()
+        at = datetime.fromtimestamp(float(epoch), tz=UTC)
+    except (ValueError, OverflowError, OSError):  # a server may write anything there
+        return None
+    return Position(snapshot=snapshot, wal=None if wal == "<NULL>" else wal, at=at)

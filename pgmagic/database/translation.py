@@ -9,6 +9,7 @@ import asyncpg
 
 from pgmagic.database.conditions import condition
 from pgmagic.database.fault import Fault, fault_of, origin, why, words
+from pgmagic.database.framing import ProtocolBroken
 from pgmagic.errors import (
     CellError,
     ConnectFailed,
@@ -34,7 +35,7 @@ HINTS = {
     "53300": "the server, the role or the database allows no further connection",
 }
 
-LOST_IN_STATEMENT = frozenset({Fault.OUTAGE, Fault.CLOSED, Fault.UNSENT})
+LOST_IN_STATEMENT = frozenset({Fault.OUTAGE, Fault.CLOSED, Fault.GARBLED, Fault.UNSENT})
 
 
 @contextmanager
@@ -109,6 +110,10 @@ def _lost(error: Exception, fault: Fault, database: str) -> ConnectionLost:
             sent=False,
         )
     said = words(error)
+    if isinstance(error, ProtocolBroken):
+        said = f"the server does not speak PostgreSQL's protocol: {error}"
+    elif fault is Fault.GARBLED:
+        said = f"the driver can make no sense of what the server sent ({type(error).__name__})"
     return ConnectionLost(
         "the connection was lost" + (f": {said}" if said else ""),
         database=database,
@@ -161,8 +166,9 @@ def _refused(
             database=database,
             cell=statement.cell if statement else None,
         )
-    position = int(error.position) - prefix if error.position else None
-    internal = int(error.internal_position) - 1 if error.internal_position else None
+    place, inside = _count(error.position), _count(error.internal_position)
+    position = None if place is None else place - prefix
+    internal = None if inside is None else inside - 1
     spot = statement.spot(position) if statement and position else None
     return QueryError(
         words(error),
@@ -179,3 +185,8 @@ def _refused(
         internal_query=error.internal_query,
         internal_position=internal,
     )
+
+
+def _count(text: str | None) -> int | None:
+    """Read where an error stands; a server may write anything there."""
+    return int(text) if text and len(text) < 12 and text.isascii() and text.isdigit() else None
