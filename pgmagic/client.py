@@ -1,6 +1,7 @@
 """What a notebook holds: databases, their pools, and one way to ask them. Knows no IPython."""
 
 import asyncio
+import os
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,8 +18,9 @@ from pgmagic.columns import Budget, FrameOptions, outgoing
 from pgmagic.dask.lazy import lazy
 from pgmagic.database.configuration import Configuration, load
 from pgmagic.database.passwords import Ask
+from pgmagic.database.settings import DatabaseSettings
 from pgmagic.dispatch import dispatch, write
-from pgmagic.errors import CellError, FanOutError
+from pgmagic.errors import CellError, FanOutError, RecordingError
 from pgmagic.export import Export
 from pgmagic.language.destination import destination
 from pgmagic.language.held import as_held, refusal
@@ -31,6 +33,16 @@ from pgmagic.meeting import Meeting
 from pgmagic.outcome import Answer, Failure, Outcome
 from pgmagic.pools import Pools
 from pgmagic.receipts import Origin, Receipt, receipt
+from pgmagic.recording import (
+    Index,
+    Recorder,
+    Recordings,
+    Replayer,
+    Room,
+    folder_to_read,
+    folder_to_write,
+    mode_of,
+)
 from pgmagic.watch import Watch
 from pgmagic.writing import IfExists, Writing
 
@@ -41,6 +53,12 @@ Live: TypeAlias = Callable[[], Awaitable[tuple[Outcome, ...]]]
 
 class Tape(Protocol):
     """Stands between the client and its databases: keeps what they answer, or answers itself."""
+
+    used: set[str]
+    """The names of the recordings that were written or read."""
+
+    def prepared(self, plan: Plan) -> Plan:
+        """Change how a plan runs, where that is needed."""
 
     async def outcomes(self, plan: Plan, live: Live) -> tuple[Outcome, ...]:
         """Give one outcome for each database of the plan; `live` asks them."""
@@ -82,12 +100,62 @@ class Client(Pools):
         self._said_slow = False
 
     @classmethod
-    def from_config(cls, start: Path | None = None, *, ask: Ask | None = None) -> Self:
+    def from_config(
+        cls, start: Path | None = None, *, ask: Ask | None = None, notebook: Path | None = None
+    ) -> Self:
         """Read `pgmagic.toml`, from `start` (the working directory) upwards.
 
-        Raises `SettingsError` that names the file and the key.
+        Records or replays where PGMAGIC_MODE or the file say so, beside the `notebook` where
+        that is known. Raises `SettingsError` that names the file and the key.
         """
-        return cls(load(start), ask=ask)
+        configuration = load(start)
+        client = cls(configuration, ask=ask)
+        where = (os.environ, configuration.recordings, notebook)
+        match mode_of(os.environ, configuration.mode):
+            case "record":
+                client.record(folder_to_write(*where))
+            case "replay":
+                client.replay(folder_to_read(*where))
+        return client
+
+    def record(self, folder: Path, room: Room | None = None) -> Recorder:
+        """Keep every answer from now on in a folder, in `room` for so much of them.
+
+        Raises `RecordingError` in a replay.
+        """
+        if self.replaying:
+            raise RecordingError("this is a replay: there is nothing new to record")
+        recorder = Recorder(
+            Recordings(folder), origin=lambda: self.origin(), index=self._index, room=room
+        )
+        self.tape = recorder
+        return recorder
+
+    def stop_recording(self) -> None:
+        """Keep no more answers."""
+        if not self.replaying:
+            self.tape = None
+
+    def replay(self, folder: Path) -> Replayer:
+        """Answer from now on from the recordings in a folder, and ask no database any more.
+
+        The databases, their groups and the default are those that were recorded. Raises
+        `RecordingError` where the folder holds no recording.
+        """
+        replayer = Replayer(Recordings(folder), origin=lambda: self.origin())
+        index = replayer.recordings.index
+        self.databases = {
+            name: DatabaseSettings(name=name, read_only=read_only)
+            for name, read_only in index.databases.items()
+        }
+        self.groups, self.default = dict(index.groups), index.default
+        self.tape, self.replaying = replayer, True
+        return replayer
+
+    def _index(self) -> Index:
+        """Say what targets mean by now."""
+        databases = {name: settings.read_only for name, settings in self.databases.items()}
+        return Index(databases=databases, groups=dict(self.groups), default=self.default)
 
     async def query(
         self,
@@ -216,6 +284,8 @@ class Client(Pools):
         left = replace(
             plan, steps=tuple(step for step in plan.steps if step.database not in answered)
         )
+        if self.tape is not None:
+            left = self.tape.prepared(left)
         options = {name: self._frame_options(plan, name) for name in plan.targets}
         with _export(plan) as export:
             live = partial(dispatch, left, self.pool, options, watch, budget, export)

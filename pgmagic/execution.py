@@ -234,7 +234,7 @@ class Execution:
         # read as it is would end it. A pooler may lend another connection for each of the two.
         # The driver leaves a prepared statement's implicit transaction open, and no isolation
         # level can be set in that any more.
-        isolated = self.plan.cell.options.parallel is not None or self.snapshot is not None
+        isolated = self._sees_one_state() or self.snapshot is not None
         begin_late = begin and not self.pool.pooled and not isolated
         # What only reads can begin together with its COPY. Then nobody runs what was prepared.
         begin_with_copy = begin_late and self._begins_with_copy(index)
@@ -377,9 +377,13 @@ class Execution:
 
     def _begin_sql(self) -> str:
         mode = "read only" if self.step.read_only else "read write"
-        if self.plan.cell.options.parallel is not None:
+        if self._sees_one_state():
             mode = f"{ISOLATION} {mode}"
         return "; ".join([f"begin {mode}", *self._settings()])
+
+    def _sees_one_state(self) -> bool:
+        recorded = self.plan.one_state and self.step.read_only
+        return recorded or self.plan.cell.options.parallel is not None
 
     def _settings(self) -> Sequence[str]:
         """Settings of the cell's transaction, which may have to wait for other databases'."""

@@ -17,7 +17,7 @@ from pgmagic.database.settings import DatabaseSettings
 from pgmagic.database.snapshot import Snapshot
 from pgmagic.database.statistics import DatabaseStatistics, Sample
 from pgmagic.database.translation import translated
-from pgmagic.errors import CellError, UnknownDatabase
+from pgmagic.errors import CellError, RecordingError, UnknownDatabase
 from pgmagic.language.targets import resolve_targets
 from pgmagic.snapshots import SECONDS, hold, let_go
 
@@ -36,6 +36,7 @@ class Pools:
         self.default: str | None = configuration.default
         self._pools: dict[str, DatabasePool] = {}
         self._prompts = Prompts(ask) if ask else None
+        self.replaying = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,7 +55,15 @@ class Pools:
         return f"<pgmagic.{kind} [{len(self.databases)} databases | open pools: {open_pools}]>"
 
     def pool(self, name: str) -> DatabasePool:
-        """Give the pool of a database. It connects when it is first asked for a connection."""
+        """Give the pool of a database. It connects when it is first asked for a connection.
+
+        Raises `RecordingError` in a replay, which asks nobody.
+        """
+        if self.replaying:
+            raise RecordingError(
+                "this is a replay, which has recorded answers only: no database is asked",
+                hint="without PGMAGIC_MODE=replay it runs on the live databases",
+            )
         if name not in self._pools:
             self._pools[name] = DatabasePool(self.databases[name], prompts=self._prompts)
         return self._pools[name]

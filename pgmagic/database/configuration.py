@@ -11,6 +11,8 @@
     [groups]
     shards = ["shard_*", "@europe"]
 
+`mode` ("record" or "replay") and `recordings`, a folder, stand at the top, as `default` does.
+
 The file of the project, found from the working directory upwards, or named by the variable
 PGMAGIC_CONFIG, comes first; what it does not define is taken from the user's own. Passwords have
 no place in either.
@@ -35,7 +37,8 @@ __all__ = ["Configuration", "from_options", "load"]
 
 FILE_NAME = "pgmagic.toml"
 VARIABLE = "PGMAGIC_CONFIG"  # names the file of the project, wherever one works
-SECTIONS = ("default", "defaults", "databases", "groups")
+SECTIONS = ("default", "defaults", "databases", "groups", "mode", "recordings")
+MODES = (None, "live", "record", "replay")
 SETTINGS = tuple(each.name for each in fields(DatabaseSettings) if each.name != "name")
 PASSWORD_KEYS = {"password", "sslpassword", "passwd", "pwd", "pgpassword", "secret", "token"}
 INSTEAD = "use ~/.pgpass, a service, password_env or keyring = true"
@@ -48,6 +51,8 @@ class Configuration:
     databases: Mapping[str, DatabaseSettings] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     default: str | None = None
+    mode: str | None = None
+    recordings: Path | None = None
     origins: tuple[Path, ...] = ()
 
     def or_else(self, other: "Configuration") -> "Configuration":
@@ -56,6 +61,8 @@ class Configuration:
             databases={**other.databases, **self.databases},
             groups={**other.groups, **self.groups},
             default=self.default or other.default,
+            mode=self.mode or other.mode,
+            recordings=self.recordings or other.recordings,
             origins=(*self.origins, *other.origins),
         )
 
@@ -157,6 +164,12 @@ def _configuration(path: Path, content: Mapping[str, Any]) -> Configuration:
     default = content.get("default")
     if default is not None and not isinstance(default, str):
         raise SettingsError(f"{path}: default must be the name of a database")
+    mode, recordings = content.get("mode"), content.get("recordings")
+    if mode not in MODES:
+        near = did_you_mean(str(mode), MODES[1:])
+        raise SettingsError(f"{path}: mode must be {', '.join(MODES[1:-1])} or {MODES[-1]}{near}")
+    if recordings is not None and not isinstance(recordings, str):
+        raise SettingsError(f"{path}: recordings must be the name of a folder")
     return Configuration(
         databases={
             name: _settings(
@@ -169,6 +182,8 @@ def _configuration(path: Path, content: Mapping[str, Any]) -> Configuration:
         },
         groups={name: _targets(path, name, targets) for name, targets in groups.items()},
         default=default,
+        mode=mode,
+        recordings=path.parent / Path(recordings).expanduser() if recordings else None,
         origins=(path,),
     )
 

@@ -32,13 +32,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A cell, decided: the statements, the databases, the transaction around them."""
+    """A cell, decided: the statements, the databases, the transaction around them.
+
+    `one_state` has what only reads see one state of its database, in all its statements.
+    """
 
     cell: Cell
     statements: tuple[Statement, ...]
     steps: tuple[Step, ...]
     transaction: Transaction
     warnings: tuple[str, ...] = ()
+    one_state: bool = False
 
     @property
     def targets(self) -> tuple[str, ...]:

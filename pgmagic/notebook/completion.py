@@ -184,6 +184,8 @@ class Completions:
     def _start_reading(self, settings: DatabaseSettings) -> None:
         """Read, unless a password might have to be asked for: nobody would know what for."""
         name = settings.name
+        if self._client.replaying:
+            return
         if self._client.databases.get(name) is not settings or not self._catalogs.is_due(settings):
             return
         pool = self._client.pool(name)

@@ -155,7 +155,7 @@ def _result_from(written: Mapping[str, Any], database: str, read_file: ReadFile)
         raise RecordingError(
             f"the rows were not recorded: {reason}",
             database=database,
-            hint="take fewer rows, or record with more room: %pg_record --most MB",
+            hint="let the server aggregate, take fewer rows, or record with more room",
         )
     columns = tuple(_column_from(column) for column in written.get("columns", ()))
     file = written.get("file")
