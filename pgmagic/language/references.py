@@ -81,13 +81,14 @@ def entrance(query: Sequence[Item]) -> Entrance | None:
     """Find where a WITH for a query, as `query_of` gives it, has to stand."""
     # One in parentheses may have its WITH inside them, and can't have a second one in front. Of
     # the two sides of a UNION each may have its own.
-    while query and query[0].group is not None and key_at(query, 1) not in SET_OPERATORS:
-        query = query[0].group
-    if not query:
+    inner = query
+    while inner and inner[0].group is not None and key_at(inner, 1) not in SET_OPERATORS:
+        inner = inner[0].group
+    if not inner:
         return None
-    if query[0].key != "with":
+    if inner[0].key != "with":
         return Entrance(offset=query[0].start)
-    clause = _with_clause(query, 0)
+    clause = _with_clause(inner, 0)
     if clause is None:
         return None
     return Entrance(

@@ -10,7 +10,13 @@ from tests.kernels import start_kernel
 ROOT = Path(__file__).parents[2]
 # A fenced block, unless the comment right before it says why it is not run.
 BLOCK = re.compile(r"(<!-- not run: [^>]*-->\n)?^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-PAGES = ["README.md", "docs/cells.md", "docs/big-results.md", "docs/snapshots.md"]
+PAGES = [
+    "README.md",
+    "docs/cells.md",
+    "docs/saved-queries.md",
+    "docs/big-results.md",
+    "docs/snapshots.md",
+]
 
 
 def examples(page: str) -> list[str]:
