@@ -1,5 +1,8 @@
 """%pg_snapshot in a notebook: held, shown, refused, ended, and never left behind."""
 
+import os
+import signal
+
 import pytest
 
 IDLE = "idle in transaction"
@@ -12,7 +15,7 @@ def table(own_kernel):
 
 
 def rows(kernel, target="a b"):
-    kernel.run(f"%pg {target} found << select count(*)::int as n from t").ok()
+    kernel.run(f"found = %pg {target} select count(*)::int as n from t").ok()
     return kernel.value("found['n'].tolist()")
 
 
@@ -66,7 +69,7 @@ def test_what_ends_the_pool_ends_the_snapshot(table, own_activity, end):
 def test_a_kernel_that_is_killed_leaves_no_keeper(table, own_activity):
     table.run("%pg_snapshot a b").ok()
     assert len(own_activity.pids(IDLE)) == 2
-    table.shutdown(now=True)
+    os.kill(table.value("__import__('os').getpid()"), signal.SIGKILL)
     own_activity.until_gone(IDLE)
 
 
