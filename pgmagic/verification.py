@@ -8,7 +8,7 @@ from textwrap import shorten
 from pgmagic.client import Client
 from pgmagic.columns import Budget, Change, Difference, FrameOptions, Verdict, compare
 from pgmagic.dispatch import all_of, dispatch
-from pgmagic.errors import PgMagicError, QueryError
+from pgmagic.errors import PgMagicError, QueryError, RecordingError
 from pgmagic.language.plan import Plan, Step
 from pgmagic.outcome import Answer, Failure, Result
 from pgmagic.recording import Recording
@@ -34,8 +34,14 @@ async def verify(
 
     Only what is proven to read is asked, in a READ ONLY transaction, of all databases of a cell
     at once; in a snapshot where the client holds one. `on` are the only databases to ask,
-    `timeout` is in seconds. Raises `UnknownDatabase` for `on`; whatever else fails is a check.
+    `timeout` is in seconds. Raises `UnknownDatabase` for `on`, and `RecordingError` in a replay;
+    whatever else fails is a check.
     """
+    if client.replaying:
+        raise RecordingError(
+            "this is a replay: what was recorded can be compared with live databases only",
+            hint="without PGMAGIC_MODE=replay it is",
+        )
     wanted = set(client.targets(on)) if on else None
     for recording in recordings:
         plan = recording.plan()
@@ -81,7 +87,8 @@ def _alone(plan: Plan, step: Step, timeout: float | None) -> Plan:
     options = plan.cell.options
     options = replace(options, timeout=options.timeout if timeout is None else timeout)
     cell = replace(plan.cell, targets=(step.database,), options=options)
-    return replace(plan, cell=cell, steps=(replace(step, read_only=True),))
+    steps = (replace(step, read_only=True),)
+    return replace(plan, cell=cell, steps=steps, one_state=True)
 
 
 def _unfit(recorded: Plan, plan: Plan) -> str | None:

@@ -1,18 +1,14 @@
 """What was recorded is asked again: what is the same, what has changed, what can't be known."""
 
-import itertools
-from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
-from pgmagic.columns import Budget, FrameOptions, Verdict
-from pgmagic.dispatch import dispatch
+from pgmagic.columns import Verdict
 from pgmagic.errors import UnknownDatabase
-from pgmagic.language.line import read_cell
-from pgmagic.receipts import Origin
-from pgmagic.recording import Index, Recording, Recordings, Room, question_of
+from pgmagic.recording import Room
 from pgmagic.verification import verify
-from pgmagic.watch import Watch
+from tests.recorded import record
 
 FLIGHTS = """
 create table flights (id int primary key, carrier text not null, delay float8, at timestamptz);
@@ -20,7 +16,6 @@ insert into flights select n, (array['AA', 'B6', 'DL'])[n % 3 + 1], n / 2.0,
     '2013-07-01 12:00+00'::timestamptz + n * interval '1 hour'
 from generate_series(1, 12) n
 """
-ROOM = Room()
 BY_CARRIER = "select carrier, avg(delay) as delay from flights group by carrier"
 
 
@@ -34,28 +29,7 @@ async def flights(client):
 @pytest.fixture
 def keep(flights, tmp_path):
     """Run a cell and record what came, as in a notebook's third cell."""
-    times = itertools.count(1)
-
-    async def keep(line, sql, *, room=ROOM, **values) -> Recording:
-        cell = read_cell(line, sql, values)
-        plan = flights.plan(cell, values)
-        options = {name: FrameOptions(limit=cell.options.limit) for name in plan.targets}
-        outcomes = await dispatch(plan, flights.pool, options, Watch(), Budget(0))
-        return Recordings(tmp_path).write(
-            plan,
-            question_of(plan),
-            next(times),
-            outcomes,
-            sql=sql,
-            fingerprint="",
-            origin=Origin(number=3),
-            started=datetime.now(UTC),
-            elapsed=0.0,
-            index=Index(),
-            room=room,
-        )
-
-    return keep
+    return partial(record, flights, tmp_path, number=3)
 
 
 async def checked(client, recording, **options):

@@ -1,0 +1,130 @@
+"""What a shell can ask of pgmagic: `python -m pgmagic verify notebook.ipynb`."""
+
+import argparse
+import asyncio
+import getpass
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pgmagic.client import Client
+from pgmagic.columns import Verdict
+from pgmagic.database.configuration import Configuration, load
+from pgmagic.errors import CellError, PgMagicError
+from pgmagic.language.options import seconds
+from pgmagic.recording import Recordings, folder_to_read
+from pgmagic.text_table import around_difference, text_table
+from pgmagic.verification import verify
+from pgmagic.verified import (
+    DIFFERENCES,
+    VERDICTS,
+    CellCheck,
+    differences,
+    summary,
+    verdicts,
+)
+
+__all__ = ["main"]
+
+SAME, CHANGED, FAILED = 0, 1, 2  # exit codes; argparse, too, ends with 2
+LONGEST = 60  # characters of a value
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command; give the exit code: 0 the same, 1 changed, 2 could not be told."""
+    given = _parser().parse_args(arguments)
+    try:
+        return asyncio.run(_verify(given))
+    except PgMagicError as error:
+        print("\n".join(error.report()), file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pgmagic")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser(
+        "verify",
+        help="ask the live databases again what a notebook has recorded",
+        description="Ask the live databases again what a notebook has recorded, and say cell by "
+        "cell what is the same and what has changed. The notebook itself is not run.",
+        epilog="exit codes: 0 the same rows, 1 changed, 2 something could not be verified",
+    )
+    command.add_argument("notebook", type=Path, help="a notebook with recordings beside it")
+    command.add_argument("targets", nargs="*", help="databases, patterns, @groups; without: all")
+    command.add_argument(
+        "--recordings", type=Path, metavar="DIR", help="where the recordings are instead"
+    )
+    command.add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS", help="give up on a cell after so long"
+    )
+    return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"takes {error}") from None
+
+
+async def _verify(given: argparse.Namespace) -> int:
+    # As a kernel that was started beside the notebook reads it, but never recorded or replayed.
+    configuration = load(given.notebook.absolute().parent)
+    recordings = Recordings(_folder(given, configuration))
+    ask = _ask if sys.stdin.isatty() else None
+    async with Client(configuration, ask=ask) as client:
+        checks = [
+            check
+            async for check in verify(client, recordings, on=given.targets, timeout=given.timeout)
+        ]
+    _print(checks)
+    return _exit_code(checks)
+
+
+async def _ask(account: str) -> str:
+    return getpass.getpass(f"Password for {account}: ")
+
+
+def _folder(given: argparse.Namespace, configuration: Configuration) -> Path:
+    """Find the folder of the recordings. Raises `CellError` where there is none."""
+    notebook: Path = given.notebook.absolute()
+    places: list[Path] = [given.recordings]
+    if given.recordings is None:
+        if not notebook.is_file():
+            raise CellError(f"there is no notebook {given.notebook}")
+        said = folder_to_read(os.environ, configuration.recordings, notebook)
+        places = [said, notebook.with_name("recordings")]
+    if (found := next((place for place in places if place.is_dir()), None)) is None:
+        raise CellError(
+            f"there are no recordings in {places[0]}",
+            hint="run the notebook with %pg_record first, or name the folder: --recordings DIR",
+        )
+    return found
+
+
+def _exit_code(checks: Sequence[CellCheck]) -> int:
+    each = [check for cell in checks for check in cell.checks]
+    verified = any(check.verdict is not Verdict.NOT_VERIFIED for check in each)
+    if not verified or any(check.failed for check in each):
+        return FAILED
+    return CHANGED if any(check.verdict is Verdict.CHANGED for check in each) else SAME
+
+
+def _print(checks: Sequence[CellCheck]) -> None:
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 200
+    if checks:
+        print("\n".join(text_table(VERDICTS, verdicts(checks), width=width)), end="\n\n")
+    if lines := differences(checks):
+        for line in lines:
+            if line["recorded"] is not None and line["live"] is not None:
+                line["recorded"], line["live"] = around_difference(
+                    line["recorded"], line["live"], LONGEST
+                )
+        print("\n".join(text_table(DIFFERENCES, lines, width=width)), end="\n\n")
+    print(summary(checks))
