@@ -82,14 +82,17 @@ async def write(writings: Sequence[Writing], meeting: Meeting, watch: Watch) -> 
 
 
 async def all_of(works: Sequence[Coroutine[Any, Any, T]]) -> tuple[T, ...]:
-    """Do all at the same time; where that is cancelled, wait until each has ended."""
+    """Do all at the same time; where one raises, or this is cancelled, end all of them first."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
-        await asyncio.wait(tasks)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:
         for task in tasks:
             task.cancel()  # does nothing to those that are done
         await asyncio.wait(tasks)
+    for task in tasks:  # what went wrong, before those that were cancelled for it
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
     return tuple(task.result() for task in tasks)
 
 

@@ -22,6 +22,7 @@ from pgmagic.columns import (
 )
 from pgmagic.columns import prepare as prepare_on
 from pgmagic.database.borrowed import BorrowedSnapshot
+from pgmagic.database.lease import STOPPED
 from pgmagic.database.pool import DatabasePool, Lease
 from pgmagic.database.preparing import Prepared, prepare
 from pgmagic.database.ranges import check_rows_stand_alone, column_ranges, page_ranges
@@ -40,7 +41,7 @@ from pgmagic.watch import Watch
 
 __all__ = ["Execution"]
 
-ROLLBACK_TIMEOUT = 2.0  # seconds
+UNDO_TIMEOUT = 2.0  # seconds
 READ_ONLY = "25006"  # read_only_sql_transaction
 
 
@@ -189,9 +190,9 @@ class Execution:
             return await self._read_only_within(lease, index)
         try:
             return await self._alone(lease, index)
-        except BaseException:
+        except BaseException as error:
             # The transaction was ours; the session's own state goes on as it was.
-            await self._roll_back(lease)
+            await self._undo(lease, "rollback", error)
             raise
 
     async def _read_only_within(self, lease: Lease, index: int) -> Result:
@@ -203,19 +204,34 @@ class Execution:
             return await self._one(lease, index, stays_read_only=mode == "on")
         # Where a savepoint is released, the mode is again what it was before it:
         # https://www.postgresql.org/docs/current/sql-set-transaction.html
-        await self._command(lease, "savepoint pgmagic_cell; set transaction read only")
-        result = await self._one(lease, index)
-        await self._command(lease, "release savepoint pgmagic_cell")
+        release = "release savepoint pgmagic_cell"
+        try:
+            await self._command(lease, "savepoint pgmagic_cell; set transaction read only")
+            result = await self._one(lease, index)
+        except BaseException as error:
+            await self._undo(lease, release, error)
+            raise
+        await self._command(lease, release)
         return result
 
-    async def _roll_back(self, lease: Lease) -> None:
+    async def _undo(self, lease: Lease, sql: str, error: BaseException) -> None:
+        """After an error, leave a session's transaction as it was before the statement."""
         connection = lease.connection
-        if connection.is_closed() or not connection.is_in_transaction():
+        if connection.is_closed():
             return
         try:
-            await connection.execute("rollback", timeout=ROLLBACK_TIMEOUT)
-        except Exception:  # it can't be brought back into a known state
-            connection.terminate()
+            async with asyncio.timeout(UNDO_TIMEOUT):
+                if isinstance(error, STOPPED):
+                    # A BEGIN that was stopped on its way may have taken effect.
+                    await lease.settle(timeout=UNDO_TIMEOUT)
+                if connection.is_in_transaction():
+                    await self._command(lease, sql)
+        except QueryError:
+            pass  # the user's transaction is aborted, and waits for the user to end it
+        except BaseException as failure:
+            connection.terminate()  # it can't be brought back into a known state
+            if not isinstance(failure, Exception):
+                raise
 
     async def _one(
         self, lease: Lease, index: int, *, begin: bool = False, stays_read_only: bool = True

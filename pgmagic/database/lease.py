@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["STOPPED", "Lease"]
 
 # After these the server may still be at work: it is told, and waited for.
-STOPPED = (asyncio.CancelledError, QueryCancelled, QueryTimeout, TimeoutError)
+STOPPED = (
+    asyncio.CancelledError,
+    KeyboardInterrupt,
+    QueryCancelled,
+    QueryTimeout,
+    TimeoutError,
+)
 
 NOTICES = 100  # kept at most; a loop in PL/pgSQL can raise millions
 
@@ -85,6 +91,13 @@ class Lease:
         The connection is closed instead of being handed to the next cell.
         """
         self.connection.taint()  # type: ignore[attr-defined]  # the pool's own Connection
+
+    async def settle(self, *, timeout: float) -> None:
+        """Wait until the server has acknowledged a cancellation; `timeout` is in seconds.
+
+        Until then nobody knows whether a transaction is open. Raises TimeoutError.
+        """
+        await self.connection.is_alive(timeout=timeout)  # type: ignore[attr-defined]
 
     def end(self) -> None:
         """Stop listening; the connection is about to be handed back."""

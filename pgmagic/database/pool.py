@@ -478,8 +478,13 @@ class DatabasePool:
         self._recorder.used(self._clock() - lease.since)
         returned = asyncio.get_running_loop().create_task(self._release(lease))
         self._returns.add(returned)
-        returned.add_done_callback(self._returns.discard)
+        returned.add_done_callback(self._returned)
         return returned
+
+    def _returned(self, task: "asyncio.Task[None]") -> None:
+        self._returns.discard(task)
+        if not task.cancelled():
+            task.exception()  # an interrupt, perhaps: fetched, so that asyncio does not complain
 
     async def _release(self, lease: Lease) -> None:
         try:
