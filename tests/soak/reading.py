@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from pgmagic import FanOutError, QueryError, QueryTimeout
+from pgmagic import Client, FanOutError, QueryError, QueryTimeout
 from tests.soak.desk import Cell, Desk, Wrong, expect, expect_frame, marked
 from tests.soak.schedule import DATABASES, Job
 
@@ -119,6 +119,17 @@ async def parallel(desk: Desk, job: Job) -> None:
     expect_frame(frame, desk.facts[job.database], "the parts of the table")
 
 
+async def snapshot(desk: Desk, job: Job) -> None:
+    """Writes of others go on, and are not seen: by a client of its own, opened and closed."""
+    async with Client() as pg:
+        for settings in desk.pg.databases.values():
+            await pg.add(settings)
+        async with pg.snapshot(*DATABASES, seconds=60):
+            sql = marked(job, "select count(*) as rows, max(id) as last from ledger")
+            before, after = [await pg.query(sql, on=DATABASES) for _ in range(2)]
+    expect_frame(after, before, "what others wrote")
+
+
 READING: Mapping[str, Cell] = {
     "read": read,
     "values": values,
@@ -129,4 +140,5 @@ READING: Mapping[str, Cell] = {
     "time limit": time_limit,
     "file": to_file,
     "parallel": parallel,
+    "snapshot": snapshot,
 }

@@ -22,6 +22,8 @@ AFTERWARDS = {Fault.BLACK_HOLE: 2.5, Fault.RESTART: 2.5, Fault.CRASH: 2.5}
 AT_ONCE = 0.05  # seconds: a connection that was idle is found broken by the next job
 GRAVE = (Fault.BLACK_HOLE, Fault.RESTART, Fault.CRASH, Fault.RESET, Fault.TERMINATE, Fault.DELAY)
 
+PASSING = (Fault.RESET, Fault.TERMINATE)  # over in a moment
+
 
 class Durations:
     """Durations in seconds, counted in buckets."""
@@ -61,7 +63,7 @@ class Trouble:
 class Error:
     """One error that a user would have seen: of which kind of cell, and during what."""
 
-    cell: str  # read, write or session
+    cell: str  # read, file, write, session or snapshot
     name: str  # of the error's class
     during: str
 
@@ -119,18 +121,23 @@ class Record:
 
     # -- cells
 
-    def fails(self, cell: str, database: str, error: Exception, since: float) -> None:
-        """Note an error that was shown; one that no fault explains counts as a defect.
+    def fails(
+        self, cell: str, database: str, error: Exception, since: float, *, kind: str = ""
+    ) -> None:
+        """Note an error that was shown.
 
-        So does one that is not pgmagic's own, whatever happened.
+        One that no fault explains counts as a defect. So does one that is not pgmagic's own,
+        whatever happened, and a read that failed by what is over at once: it is sent again.
         """
         reason = self.reason(database, since)
         name = type(error).__name__
         self.errors[Error(cell, name, str(reason or "nothing"))] += 1
         if not isinstance(error, PgMagicError):
             self._note(self.unexplained, "".join(traceback.format_exception(error)))
-        elif reason is None:
-            self._note(self.unexplained, f"{cell} on {database}: {name}: {error}")
+        elif reason is None or (cell == "read" and reason in PASSING):
+            self._note(
+                self.unexplained, f"{kind or cell} on {database}: {name}: {error} ({reason})"
+            )
 
     def is_wrong(self, what: str) -> None:
         self._note(self.wrong, what)

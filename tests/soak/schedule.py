@@ -39,7 +39,7 @@ FAULTS: Mapping[Fault, int] = {  # of a hundred
 LASTING = {Fault.BLACK_HOLE: (0.5, 4.0), Fault.DELAY: (0.5, 2.0)}  # seconds
 
 JOBS: Mapping[str, int] = {  # of a hundred
-    "read": 28,
+    "read": 26,
     "values": 12,
     "big read": 6,
     "fan-out": 14,
@@ -53,6 +53,7 @@ JOBS: Mapping[str, int] = {  # of a hundred
     "session": 4,
     "file": 1,
     "parallel": 1,
+    "snapshot": 2,
 }
 
 

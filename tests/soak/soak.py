@@ -32,7 +32,7 @@ __all__ = ["Findings", "soak"]
 HUNG = 20.0  # seconds: no limit of any cell is nearly as long
 PAUSE = 0.1  # seconds after an error, as nobody asks on faster
 SAMPLE = 5.0  # seconds between two looks at the memory
-EVERYWHERE = ("fan-out", "write everywhere")
+EVERYWHERE = ("fan-out", "write everywhere", "snapshot")
 CELLS = READING | WRITING
 
 
@@ -156,7 +156,8 @@ class Soak:
     def _failed(self, job: Job, error: Exception, since: float, *, by_id: bool) -> bool:
         """Note each database's error; a cancellation that was asked for is none."""
         cell = "write" if job.kind in WRITING else "read"
-        cell = "session" if job.kind == "session" else cell
+        # A session's state is lost with its connection, and rows in a file are not taken back.
+        cell = job.kind if job.kind in ("session", "snapshot", "file") else cell
         failures = (
             [(failure.database, failure.error) for failure in error.failures]
             if isinstance(error, FanOutError)
@@ -168,7 +169,7 @@ class Soak:
                 self.record.cancelled["a query by its id"] += 1
             elif not isinstance(one, NotCommitted):  # another one of them says why
                 shown = True
-                self.record.fails(cell, database, one, since)
+                self.record.fails(cell, database, one, since, kind=job.kind)
         return not shown
 
     def _cancel_by_id(self, job: Job) -> bool:
