@@ -8,7 +8,7 @@ from IPython.display import DisplayHandle, display
 
 from pgmagic.outcome import Outcome
 
-__all__ = ["SandboxProgress", "notices", "show_html", "show_text"]
+__all__ = ["LineProgress", "notices", "show_html", "show_text"]
 
 
 def show_html(html: str, text: str) -> None:
@@ -34,16 +34,17 @@ def notices(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     )
 
 
-class SandboxProgress:
-    """One line that says how far the sandbox is, replaced as it goes on.
+class LineProgress:
+    """One line that says how far something is, replaced as it goes on.
 
-    It is called from other threads; nothing is shown where all is done within half a second.
+    It may be called from other threads; nothing is shown where all is done within half a second.
     """
 
     PATIENCE = 0.5  # seconds
     INTERVAL = 0.2
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
+        self._what = what
         self._line: DisplayHandle | None = None
         self._drawn = time.monotonic() + self.PATIENCE - self.INTERVAL
 
@@ -51,7 +52,7 @@ class SandboxProgress:
         """Take the progress: a stage, what is done of it, and what there is of it."""
         if time.monotonic() - self._drawn >= self.INTERVAL:
             self._drawn = time.monotonic()
-            self._show(f"sandbox: {stage}, {done:,} of {total:,}")
+            self._show(f"{self._what}: {stage}, {done:,} of {total:,}")
 
     def conclude(self, text: str) -> None:
         """Put the last word where the progress was."""

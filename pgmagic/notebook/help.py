@@ -18,6 +18,7 @@ __all__ = [
     "SAVED",
     "SERVE",
     "SNAPSHOT",
+    "VERIFY",
     "WRITE",
     "described",
 ]
@@ -101,7 +102,8 @@ CLOSE: tuple[Option, ...] = (
 )
 
 SANDBOX: tuple[Option, ...] = (
-    Option("--stop", "stop", "stop using the servers"),
+    Option("--stop", "stop", "stop using the servers, or stop the one of this database"),
+    Option("--start", "start", "start the server of this database again"),
     Option("--reset", "reset", "make the databases anew"),
 )
 
@@ -133,6 +135,11 @@ HISTORY: tuple[Option, ...] = (
     Option("--last", "last", "only so many queries, the newest", "N", _whole),
 )
 
+VERIFY: tuple[Option, ...] = (
+    Option("--timeout", "timeout", "give up on a cell after so long", "SECONDS", seconds),
+    Option("--recordings", "recordings", "where the recordings are", "DIR"),
+)
+
 LINE_OPTIONS: dict[str, tuple[Option, ...]] = {
     "pg_connect": CONNECT,
     "pg_close": CLOSE,
@@ -145,6 +152,7 @@ LINE_OPTIONS: dict[str, tuple[Option, ...]] = {
     "pg_serve": SERVE,
     "pg_history": HISTORY,
     "pg_snapshot": SNAPSHOT,
+    "pg_verify": VERIFY,
     "pg_write": WRITE,
 }
 """The options of every line magic but `%pg` itself."""

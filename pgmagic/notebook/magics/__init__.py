@@ -8,6 +8,7 @@ from pgmagic.notebook.magics.sandbox import SandboxMagics
 from pgmagic.notebook.magics.saved import SavedMagics
 from pgmagic.notebook.magics.snapshot import SnapshotMagics
 from pgmagic.notebook.magics.tables import TableMagics
+from pgmagic.notebook.magics.verify import VerifyMagics
 
 __all__ = ["GROUPS", "MagicGroup", "PgMagics"]
 
@@ -17,6 +18,7 @@ GROUPS: tuple[type[MagicGroup], ...] = (
     HistoryMagics,
     SavedMagics,
     SnapshotMagics,
+    VerifyMagics,
     SandboxMagics,
 )
 """Every group of magics beside `%%pg` itself. They are shut down in the order given, the pools
