@@ -81,7 +81,8 @@ class Client(Pools):
     begins, without limit where it is 0.
 
     `receipts` are of the last ten thousand queries, the newest last; `origin` says which cell asks.
-    `saved` are the queries that others can read like tables.
+    `saved` are the queries that others can read like tables, `recordings` is the folder that the
+    configuration names for them.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Client(Pools):
         self.origin: Callable[[], Origin] = Origin
         self.tape: Tape | None = None
         self.saved = SavedQueries()
+        self.recordings: Path | None = configuration.recordings if configuration else None
         self._said_slow = False
 
     @classmethod
@@ -372,6 +374,7 @@ class Client(Pools):
             tz=options.tz,
             limit=options.limit,
             as_=options.as_,
+            dtypes=options.dtypes,
         )
 
 

@@ -12,9 +12,11 @@ from pgmagic.language.query_plans import QueryPlans
 from pgmagic.notebook.asking import PasswordPrompt
 from pgmagic.notebook.loop import NotebookLoop
 from pgmagic.notebook.magics import GROUPS, PgMagics
+from pgmagic.notebook.notebook_file import notebook_file
 from pgmagic.notebook.origin import cell_of
 from pgmagic.notebook.plan_view import plans_html
 from pgmagic.notebook.reentry import ReentryError
+from pgmagic.notebook.replaying import make_idle
 from pgmagic.notebook.transform import CellTransformer
 
 if TYPE_CHECKING:
@@ -28,11 +30,13 @@ def load(shell: InteractiveShell) -> None:
     if getattr(shell, "pgmagic", None) is not None:
         return
     home = NotebookLoop(get_asyncio_loop())
-    client = Client.from_config(ask=PasswordPrompt(shell))
+    client = Client.from_config(ask=PasswordPrompt(shell), notebook=notebook_file(shell.user_ns))
     client.origin = partial(cell_of, shell)
     magics = PgMagics(shell, home, client)
     magics.groups = tuple(group(magics) for group in GROUPS)
     shell.register_magics(magics, *magics.groups)
+    if client.replaying:
+        make_idle(shell)
     shell.pgmagic = magics
     shell.input_transformers_cleanup.append(CellTransformer(shell, home.loop))
     magics.completions.register()

@@ -14,6 +14,7 @@ __all__ = [
     "CONNECT",
     "HISTORY",
     "LINE_OPTIONS",
+    "RECORD",
     "SANDBOX",
     "SAVED",
     "SERVE",
@@ -121,6 +122,17 @@ WRITE: tuple[Option, ...] = (
     Option("--write", "write", "say that data may be changed: without it nothing is"),
 )
 
+RECORD: tuple[Option, ...] = (
+    Option(
+        "--most", "result", "keep no rows of a result of more megabytes; 64 by itself", "MB", _whole
+    ),
+    Option(
+        "--in-all", "in_all", "keep so many megabytes of rows at most; 512 by itself", "MB", _whole
+    ),
+    Option("--stop", "stop", "keep no more answers"),
+    Option("--clean", "clean", "delete the recordings that this kernel has not used"),
+)
+
 SERVE: tuple[Option, ...] = (
     Option("--port", "port", "port to listen on; 0, the default, is any free one", "N", _whole),
     Option("--stop", "stop", "stop serving"),
@@ -151,6 +163,7 @@ LINE_OPTIONS: dict[str, tuple[Option, ...]] = {
     "pg_diff": (),
     "pg_serve": SERVE,
     "pg_history": HISTORY,
+    "pg_record": RECORD,
     "pg_snapshot": SNAPSHOT,
     "pg_verify": VERIFY,
     "pg_write": WRITE,

@@ -4,6 +4,7 @@ from pgmagic.notebook.magics.cells import PgMagics
 from pgmagic.notebook.magics.group import MagicGroup
 from pgmagic.notebook.magics.history import HistoryMagics
 from pgmagic.notebook.magics.pools import PoolMagics
+from pgmagic.notebook.magics.record import RecordMagics
 from pgmagic.notebook.magics.sandbox import SandboxMagics
 from pgmagic.notebook.magics.saved import SavedMagics
 from pgmagic.notebook.magics.snapshot import SnapshotMagics
@@ -16,6 +17,7 @@ GROUPS: tuple[type[MagicGroup], ...] = (
     PoolMagics,
     TableMagics,
     HistoryMagics,
+    RecordMagics,
     SavedMagics,
     SnapshotMagics,
     VerifyMagics,
