@@ -3,11 +3,14 @@
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from ssl import SSLContext, SSLError
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 import asyncpg
+
+from pgmagic.sandbox.watchdog import SOCKET_PREFIX
 
 if TYPE_CHECKING:
     from pgmagic.database.passwords import Prompt, Prompts
@@ -24,6 +27,13 @@ class Address(NamedTuple):
     @property
     def is_socket(self) -> bool:
         return self.host.startswith("/")
+
+    @property
+    def in_words(self) -> str:
+        # A folder of the sandbox has another name each time, which tells nobody anything.
+        if self.is_socket and PurePath(self.host).name.startswith(SOCKET_PREFIX):
+            return "the sandbox's server"
+        return f"{self.host}:{self.port}"
 
 
 PasswordSource: TypeAlias = Callable[[], Awaitable[str | None]]
@@ -76,7 +86,7 @@ class Endpoint:
     @property
     def where(self) -> str:
         """The addresses in words."""
-        return " or ".join(f"{host}:{port}" for host, port in self.addresses)
+        return " or ".join(address.in_words for address in self.addresses)
 
     @property
     def has_password(self) -> bool:

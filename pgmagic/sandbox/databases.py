@@ -54,6 +54,19 @@ class Sandbox:
             }
         )
 
+    def halt(self, database: str) -> tuple[str, ...]:
+        """Stop the server of a database, for everybody; give all databases that it has."""
+        self.servers[HOMES[database]].halt()
+        return self._beside(database)
+
+    def resume(self, database: str) -> tuple[str, ...]:
+        """Start the server of a database again, where it was; give all databases that it has."""
+        self.servers[HOMES[database]].resume()
+        return self._beside(database)
+
+    def _beside(self, database: str) -> tuple[str, ...]:
+        return tuple(name for name in self.databases if HOMES[name] == HOMES[database])
+
     def stop(self) -> None:
         """Give up the use of the servers; their last user stops them."""
         _stop(self.servers)

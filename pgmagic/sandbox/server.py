@@ -134,6 +134,16 @@ class Server:
         os.kill(self.pid, signal.SIGKILL)
         self._wait_ended()
 
+    def halt(self) -> None:
+        """Stop the server for everybody; `resume` starts it at the same address."""
+        self._known().stop(self._data)
+        self._wait_ended()
+
+    def resume(self) -> None:
+        """Start the server where it was, if it does not run."""
+        if not self._known().listens():
+            self.restart()
+
     def restart(self) -> None:
         """Stop the server, if it still runs, and start it at the same address."""
         before = self._known()

@@ -1,6 +1,7 @@
 """The magic that starts databases to play with."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from pgmagic import sandbox
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.errors import CellError
 from pgmagic.language.line import read_words
-from pgmagic.notebook.display import LineProgress
+from pgmagic.notebook.display import LineProgress, show_text
 from pgmagic.notebook.help import SANDBOX, described
 from pgmagic.notebook.magics.group import MagicGroup
 
@@ -64,9 +65,9 @@ class SandboxMagics(MagicGroup):
                 "%pg_sandbox takes a name after --stop or --start alone", hint=f"there are {names}"
             )
         change = self._sandbox.resume if given.get("start") else self._sandbox.halt
-        names = self.home.run(asyncio.to_thread(change, words[0]))
+        changed = self.home.run(asyncio.to_thread(change, words[0]))
         state = "running again" if given.get("start") else "stopped"
-        show_text(f"the server of {' and '.join(names)} is {state}")
+        show_text(f"the server of {' and '.join(changed)} is {state}")
 
     async def _start_sandbox(self, *, reset: bool) -> None:
         progress = LineProgress("sandbox")
