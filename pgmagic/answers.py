@@ -1,10 +1,12 @@
 """From one outcome per database to what the cell returns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pgmagic.columns import FrameOptions, agree, combine, to_frame
+from pgmagic.columns import DecodeError, FrameOptions, agree, combine, to_frame
+from pgmagic.errors import ConnectionLost
 from pgmagic.language.plan import Plan
 from pgmagic.language.query_plans import QueryPlans
 from pgmagic.outcome import Answer, Failure, Outcome, Result
@@ -119,18 +121,31 @@ def _value(
     if several and not plan.cell.options.split:
         first = next(iter(options.values()))
         agreement = agree({name: result.columns for name, result in results.items()})
-        frame, said = combine(
-            {name: _rows(result, keep) for name, result in results.items()},
-            agreement,
-            tag=plan.cell.options.tag,
-            options=first,
-        )
+        with _understood(*results):
+            frame, said = combine(
+                {name: _rows(result, keep) for name, result in results.items()},
+                agreement,
+                tag=plan.cell.options.tag,
+                options=first,
+            )
         return frame, [*notes, *said]
     frames = {}
     for name, result in results.items():
-        frames[name], said = to_frame(_rows(result, keep), result.columns, options[name])
+        with _understood(name):
+            frames[name], said = to_frame(_rows(result, keep), result.columns, options[name])
         notes += [f"{name}: {note}" if several else note for note in said]
     return (frames if several else next(iter(frames.values()))), notes
+
+
+@contextmanager
+def _understood(*names: str) -> Iterator[None]:
+    """Say whose values were none of the types that they were said to be."""
+    try:
+        yield
+    except DecodeError as error:
+        raise ConnectionLost(
+            f"a value is not what the server said it would be: {error}", database=", ".join(names)
+        ) from None
 
 
 def _rows(result: Result, keep: bool) -> Any:

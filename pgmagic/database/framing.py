@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any, Final
 
 import asyncpg
+from asyncpg.serverversion import split_server_version_string
 
 __all__ = ["Framing", "ProtocolBroken"]
 
@@ -95,6 +96,7 @@ class Framing:
         self._head = b""  # the beginning of a header that is not all there
         self._skip = 0  # bytes that are left of a message
         self._settings = 0
+        self._has_version = False
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes, before anybody else does. Raises `ProtocolBroken`."""
@@ -149,6 +151,10 @@ class Framing:
     def _check(self, kind: int, payload: bytes) -> None:
         if kind == ord("Z") and self._step != OK:
             raise ProtocolBroken("it is ready before it has let anybody in")
+        if kind == ord("Z") and not self._has_version:
+            raise ProtocolBroken("it does not tell its version")
+        if kind == ord("S") and payload.startswith(b"server_version\0"):
+            self._has_version = _is_version(payload.split(b"\0")[1])
         if kind == ord("S") and payload.startswith(b"client_encoding\0"):
             encoding = payload.split(b"\0")[1].decode("ascii", "replace")
             if encoding.upper().replace("-", "") not in ("UTF8", "UNICODE", "SQL_ASCII"):
@@ -166,6 +172,14 @@ class Framing:
             if found is None or not 0 < int(found[1]) <= MOST_ITERATIONS:
                 raise ProtocolBroken("it asks for more iterations of SCRAM than make sense")
         self._step = step
+
+
+def _is_version(text: bytes) -> bool:
+    try:
+        split_server_version_string(text.decode())
+    except ValueError:
+        return False
+    return True
 
 
 def _broken(data: bytes | bytearray, position: int) -> ProtocolBroken:

@@ -122,7 +122,7 @@ class _Conversation:
 
     async def go_on(self) -> None:
         (length,) = struct.unpack("!i", await self._reader.readexactly(4))
-        startup = await self._reader.readexactly(length - 4)
+        startup = await self._reader.readexactly(max(0, length - 4))
         if startup.startswith(struct.pack("!i", 80877102)):
             return  # a request to cancel: it is not heard
         await self._say("startup")
