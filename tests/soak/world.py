@@ -30,7 +30,7 @@ SETTINGS = {
     "connect_timeout": 1.0,
     "command_timeout": 3.0,
     "acquire_timeout": 5.0,
-    "reset_timeout": 1.0,
+    "reset_timeout": 0.5,
 }
 
 OURS = "datname = $1 and application_name like $2"
