@@ -84,8 +84,8 @@ def _of_bytes(values: pa.ChunkedArray, *, is_array: bool = False) -> Numbers:
     codes = encoded.indices.fill_null(0).to_numpy()
     if not hashes:
         return np.zeros(len(codes), np.uint64)
-    numbers: Numbers = np.frombuffer(b"".join(hashes), np.uint64)
-    return np.take(numbers, codes)
+    numbers: Numbers = np.take(np.frombuffer(b"".join(hashes), np.uint64), codes)
+    return numbers
 
 
 def _mixed(numbers: Numbers) -> Numbers:

@@ -14,7 +14,7 @@ from pgmagic.notebook.help import RECORD, described
 from pgmagic.notebook.magics.group import MagicGroup
 from pgmagic.notebook.notebook_file import notebook_file
 from pgmagic.notebook.units import counted
-from pgmagic.recording import Recorder, Replayer, Room, folder_to_write
+from pgmagic.recording import Recorder, Replayer, folder_to_write
 
 __all__ = ["RecordMagics"]
 
@@ -53,7 +53,7 @@ class RecordMagics(MagicGroup):
             if not isinstance(tape, Recorder) or tape.recordings.directory != folder:
                 tape = self.client.record(folder)
             sizes = {name: megabytes * MEGABYTE for name, megabytes in given.items()}
-            tape.room = replace(tape.room if sizes else Room(), **sizes) if sizes else tape.room
+            tape.room = replace(tape.room, **sizes)
         show_text(_status(tape))
 
     def _folder(self, words: tuple[str, ...], tape: Any) -> Path:
@@ -61,9 +61,8 @@ class RecordMagics(MagicGroup):
             return Path(words[0]).expanduser().absolute()
         if isinstance(tape, Recorder):
             return tape.recordings.directory
-        return folder_to_write(
-            os.environ, self.client.recordings, notebook_file(self.shell.user_ns)
-        )
+        notebook = notebook_file(self.shell.user_ns)
+        return folder_to_write(os.environ, self.client.recordings, notebook)
 
     def _clean(self) -> str:
         """Delete what was neither recorded nor replayed since this kernel began."""
