@@ -156,7 +156,8 @@ class Framing:
         if kind == ord("S") and payload.startswith(b"server_version\0"):
             self._has_version = _is_version(payload.split(b"\0")[1])
         if kind == ord("S") and payload.startswith(b"client_encoding\0"):
-            encoding = payload.split(b"\0")[1].decode("ascii", "replace")
+            # PgBouncer says it as asyncpg wrote it: in quotes.
+            encoding = payload.split(b"\0")[1].decode("ascii", "replace").strip("'")
             if encoding.upper().replace("-", "") not in ("UTF8", "UNICODE", "SQL_ASCII"):
                 raise ProtocolBroken("it does not speak UTF-8, which it was asked for")
         if kind == ord("R"):
