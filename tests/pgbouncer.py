@@ -4,8 +4,10 @@ Skipped where the program is not installed; it fails in CI.
 """
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
@@ -20,9 +22,12 @@ PORT = 6432  # the name of a socket, nothing more
 START_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class PgBouncer:
     """A pooler in front of one database, at a Unix socket."""
+
+    program: str
+    process: "subprocess.Popen[bytes] | None" = None
 
     host: str
     port: int
@@ -37,38 +42,71 @@ class PgBouncer:
             {"host": self.host, "port": self.port}
         )
 
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        folder = Path(self.host)
+        with (folder / "log").open("wb") as log:
+            # It refuses root, as PostgreSQL does.
+            self.process = Account.choose().spawn(
+                [self.program, str(folder / "pgbouncer.ini")], log
+            )
+        deadline = monotonic() + START_SECONDS
+        while not self.socket.exists():
+            if self.process.poll() is not None or monotonic() > deadline:
+                pytest.fail(f"pgbouncer did not start:\n{(folder / 'log').read_text()}")
+            sleep(0.01)
 
-@pytest.fixture
-def pgbouncer(database: TestDatabase) -> Iterator[PgBouncer]:
-    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-    if program is None:
-        missing("pgbouncer is not installed")
-    account = Account.choose()  # it refuses root, as PostgreSQL does
+    def kill(self) -> None:
+        """End it with SIGKILL, as a crash would."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+        self.socket.unlink(missing_ok=True)
+
+    @property
+    def socket(self) -> Path:
+        return Path(self.host) / f".s.PGSQL.{self.port}"
+
+
+def installed() -> str | None:
+    """Find the program."""
+    return shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+
+
+@contextmanager
+def pgbouncer_before(database: TestDatabase, program: str) -> Iterator[PgBouncer]:
+    """Run a pooler in front of a database while the block runs."""
+    account = Account.choose()
     folder = Path(tempfile.mkdtemp(prefix="pgbouncer-"))
+    pooler = PgBouncer(
+        program=program,
+        host=str(folder),
+        port=PORT,
+        user=database.user,
+        password=database.password,
+        name=database.name,
+    )
     try:
         _configure(folder, database)
         for path in (folder, *folder.iterdir()):
             account.own(path)
-        with (folder / "log").open("wb") as log:
-            process = account.spawn([program, str(folder / "pgbouncer.ini")], log)
         try:
-            deadline = monotonic() + START_SECONDS
-            while not (folder / f".s.PGSQL.{PORT}").exists():
-                if process.poll() is not None or monotonic() > deadline:
-                    pytest.fail(f"pgbouncer did not start:\n{(folder / 'log').read_text()}")
-                sleep(0.01)
-            yield PgBouncer(
-                host=str(folder),
-                port=PORT,
-                user=database.user,
-                password=database.password,
-                name=database.name,
-            )
+            pooler.start()
+            yield pooler
         finally:
-            process.kill()
-            process.wait(10)
+            if pooler.process is not None:
+                pooler.kill()
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def pgbouncer(database: TestDatabase) -> Iterator[PgBouncer]:
+    program = installed()
+    if program is None:
+        missing("pgbouncer is not installed")
+    with pgbouncer_before(database, program) as pooler:
+        yield pooler
 
 
 def _configure(folder: Path, database: TestDatabase) -> None:

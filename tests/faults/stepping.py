@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Steps", "stepping"]
+__all__ = ["Steps", "stepping", "without_steps"]
 
 
 class Steps:
@@ -30,10 +30,13 @@ class Steps:
         """Whether the cell had so many steps at all."""
         return self.taken >= self._at
 
-    def before(self) -> BaseException | None:
-        """Count a step that begins; give what is to be raised in its place, if anything."""
+    def before(self, *, first: bool) -> BaseException | None:
+        """Count a step that begins; give what is to be raised in its place, if anything.
+
+        A coroutine's first step is not replaced: nothing is raised in what has not begun.
+        """
         self.taken += 1
-        return self._error if self.taken == self._at else None
+        return self._error if self.taken == self._at and not first else None
 
     def after(self) -> None:
         """Strike, where this was the step."""
@@ -51,16 +54,19 @@ class _Stepped(Coroutine[Any, Any, Any]):
     def __init__(self, work: Coroutine[Any, Any, Any], steps: Steps) -> None:
         self._work = work
         self._steps = steps
+        self._begun = False
 
     def send(self, value: Any) -> Any:
-        error = self._steps.before()
+        error = self._steps.before(first=not self._begun)
+        self._begun = True
         try:
             return self._work.send(value) if error is None else self._work.throw(error)
         finally:
             self._steps.after()
 
     def throw(self, *error: Any) -> Any:
-        self._steps.before()
+        self._steps.before(first=True)
+        self._begun = True
         try:
             return self._work.throw(*error)
         finally:
@@ -92,3 +98,13 @@ def stepping(steps: Steps) -> Iterator[None]:
     finally:
         _steps.reset(token)
         # The factory stays: tasks of the cell may start others until they have ended.
+
+
+@contextmanager
+def without_steps() -> Iterator[None]:
+    """Count nothing that is started in the block."""
+    token = _steps.set(None)
+    try:
+        yield
+    finally:
+        _steps.reset(token)
