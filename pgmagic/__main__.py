@@ -1,4 +1,4 @@
-"""`python -m pgmagic verify notebook.ipynb`."""
+"""`python -m pgmagic verify|record|replay notebook.ipynb`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What a shell can ask of pgmagic: `python -m pgmagic verify notebook.ipynb`."""
+"""What a shell can ask of pgmagic: `python -m pgmagic verify|record|replay notebook.ipynb`."""
 
 import argparse
 import asyncio
@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from pgmagic.client import Client
@@ -14,6 +15,7 @@ from pgmagic.columns import Verdict
 from pgmagic.database.configuration import Configuration, load
 from pgmagic.errors import CellError, PgMagicError
 from pgmagic.language.options import seconds
+from pgmagic.notebook_runs import Doing, run_notebook
 from pgmagic.recording import Recordings, folder_to_read
 from pgmagic.text_table import around_difference, text_table
 from pgmagic.verification import verify
@@ -28,21 +30,26 @@ from pgmagic.verified import (
 
 __all__ = ["main"]
 
-SAME, CHANGED, FAILED = 0, 1, 2  # exit codes; argparse, too, ends with 2
+SAME, CHANGED, FAILED = 0, 1, 2  # exit codes; argparse ends with 2 as well
 LONGEST = 60  # characters of a value
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command; give the exit code: 0 the same, 1 changed, 2 could not be told."""
+    """Run a command; give the exit code.
+
+    0: it went well, or all is the same; 1: something has changed, or a cell failed; 2: that
+    could not be told.
+    """
     given = _parser().parse_args(arguments)
     try:
-        return asyncio.run(_verify(given))
+        code: int = given.run(given)
     except PgMagicError as error:
         print("\n".join(error.report()), file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return FAILED
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,12 +65,38 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("notebook", type=Path, help="a notebook with recordings beside it")
     command.add_argument("targets", nargs="*", help="databases, patterns, @groups; without: all")
     command.add_argument(
-        "--recordings", type=Path, metavar="DIR", help="where the recordings are instead"
-    )
-    command.add_argument(
         "--timeout", type=_seconds, metavar="SECONDS", help="give up on a cell after so long"
     )
+    command.set_defaults(run=lambda given: asyncio.run(_verify(given)))
+    modes: tuple[tuple[Doing, str], ...] = (
+        ("record", "run a notebook, and keep what the databases answer"),
+        ("replay", "run a notebook on what was recorded, without its databases"),
+    )
+    for mode, about in modes:
+        command = commands.add_parser(
+            mode,
+            help=about,
+            description=f"{about.capitalize()}. The notebook's file stays as it is.",
+            epilog="exit codes: 0 it ran to its end, 1 a cell failed, 2 it could not be run",
+        )
+        command.add_argument("notebook", type=Path, help="the notebook")
+        command.add_argument("--output", type=Path, metavar="FILE", help="write it as it was run")
+        command.set_defaults(run=partial(_run, mode))
+    for command in commands.choices.values():
+        command.add_argument(
+            "--recordings", type=Path, metavar="DIR", help="where the recordings are instead"
+        )
     return parser
+
+
+def _run(mode: Doing, given: argparse.Namespace) -> int:
+    notebook: Path = given.notebook
+    failed = run_notebook(notebook, mode, recordings=given.recordings, output=given.output)
+    if failed is not None:
+        print(failed, file=sys.stderr)
+        return CHANGED
+    print(f"{notebook.name}: {mode}ed to its end")
+    return SAME
 
 
 def _seconds(text: str) -> float:

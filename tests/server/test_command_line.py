@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 
+import nbformat
 import pytest
 
+from pgmagic.command_line import main
 from tests.kernels import configure
 from tests.recorded import record
 
@@ -15,7 +17,10 @@ from tests.recorded import record
 def run(tmp_path, database, second_database):
     """Run a command beside a notebook, with databases `a` and `b` configured."""
     environment = os.environ | configure(tmp_path, a=database, b=second_database)
-    (tmp_path / "flights.ipynb").write_text("{}")
+    cells = ["%load_ext pgmagic", "frame = %pg a b select n from generate_series(1, 3) n"]
+    cells.append("assert len(frame) == 6")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbformat.write(notebook, tmp_path / "flights.ipynb")
 
     async def run(*arguments):
         process = await asyncio.create_subprocess_exec(
@@ -94,18 +99,41 @@ async def test_nothing_that_could_be_verified_is_no_success(client, run, tmp_pat
     assert "it may write" in out
 
 
+async def test_a_notebook_is_recorded_replayed_and_verified(run, tmp_path):
+    before = (tmp_path / "flights.ipynb").read_bytes()
+    code, out, err = await run("record", "flights.ipynb")
+    assert (code, out) == (0, "flights.ipynb: recorded to its end\n"), err
+    assert list((tmp_path / "flights.recordings").glob("*.parquet"))
+    code, out, err = await run("verify", "flights.ipynb")
+    assert (code, out.splitlines()[-1]) == (0, "1 cell: 1 same"), err
+    (tmp_path / "pgmagic.toml").unlink()  # no database any more
+    code, out, err = await run("replay", "flights.ipynb", "--output", "run.ipynb")
+    assert (code, out) == (0, "flights.ipynb: replayed to its end\n"), err
+    assert nbformat.read(tmp_path / "run.ipynb", as_version=4).cells[-1].execution_count == 3
+    assert (tmp_path / "flights.ipynb").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["verify", "nowhere.ipynb"], "there is no notebook nowhere.ipynb"),
         (["verify", "flights.ipynb"], "there are no recordings in"),
         (["verify", "flights.ipynb", "--timeout", "soon"], "a number of seconds"),
+        (["record", "nowhere.ipynb"], "can't be read"),
+        (["replay", "notes.txt"], "is no notebook"),
         (["verify"], "notebook"),
         ([], "COMMAND"),
     ],
 )
-async def test_mistakes(run, arguments, message):
-    code, out, err = await run(*arguments)
-    assert (code, out) == (2, "")
+def test_mistakes(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flights.ipynb").write_text("{}")
+    (tmp_path / "notes.txt").write_text("no JSON")
+    try:
+        code = main(arguments)
+    except SystemExit as end:  # argparse's own
+        code = end.code
+    assert code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
     assert message in err
-    assert "Traceback" not in err

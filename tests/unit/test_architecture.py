@@ -24,7 +24,7 @@ FLOORS = [
     {"client", "http"},
     {"schema", "verification"},
     {"notebook"},
-    {"text_table"},
+    {"text_table", "notebook_runs"},
     {"command_line"},
     {"__init__", "__main__"},
 ]
