@@ -16,6 +16,7 @@ PAGES = [
     "docs/saved-queries.md",
     "docs/big-results.md",
     "docs/snapshots.md",
+    "docs/reproducible.md",
 ]
 
 
