@@ -67,6 +67,7 @@ class Tape(Protocol):
 LARGE = 100_000  # rows from which the speed of the decoder is felt
 SMALL = 10_000  # rows of which a frame is made in a few milliseconds
 RECEIPTS = 10_000  # kept at most
+UNRECORDED = "not recorded: the rows of --dask are read later, by its workers"
 
 
 class Client(Pools):
@@ -130,7 +131,7 @@ class Client(Pools):
         recorder = Recorder(
             Recordings(folder), origin=lambda: self.origin(), index=self._index, room=room
         )
-        self.tape = recorder
+        self.tape, self.recordings = recorder, folder
         return recorder
 
     def stop_recording(self) -> None:
@@ -272,7 +273,10 @@ class Client(Pools):
         several and not all answered, unless the cell says `--partial`.
         """
         if plan.cell.options.dask:
-            return await lazy(self, plan)
+            answers = await lazy(self, plan)
+            if self.tape is not None:
+                answers = replace(answers, notes=(*answers.notes, UNRECORDED))
+            return answers
         return await self._finish(plan, (), watch or Watch())
 
     async def _finish(self, plan: Plan, known: Sequence[Outcome], watch: Watch) -> Answers:

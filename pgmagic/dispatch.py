@@ -144,4 +144,6 @@ async def _with_retries(execution: Execution) -> Answer:
             if attempt > ATTEMPTS or not again:
                 raise
             journal.retried(plan, execution.step.database, attempt, error)
+            # What came before is given up, and comes once more.
+            execution.watch.progress[database] = Progress()
         await asyncio.sleep(pause(attempt))

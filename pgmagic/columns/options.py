@@ -18,7 +18,9 @@ class FrameOptions:
     `tz`: the time zone in which timestamptz is shown, UTC if None. `limit`: rows kept at most.
     `max_result_bytes`: bytes held at most, where no budget says so; a quarter of what is free if
     None, no limit if 0.
-    `as_`: what `to_frame` and `combine` return. Raises `CellError` for a zone that is none.
+    `as_`: what `to_frame` and `combine` return. `dtypes`: whether a pandas frame holds its columns
+    as numpy arrays and pandas' own, or as Arrow (`pd.ArrowDtype`). Raises `CellError` for a zone
+    that is none.
     """
 
     numeric: Literal["float", "exact"] = "float"
@@ -27,6 +29,7 @@ class FrameOptions:
     limit: int | None = None
     max_result_bytes: int | None = None
     as_: Literal["pandas", "arrow", "polars"] = "pandas"
+    dtypes: Literal["numpy", "arrow"] = "numpy"
 
     def __post_init__(self) -> None:
         if self.tz is None:

@@ -43,6 +43,8 @@ def to_series(
     """
     type_ = wire_type(type_)
     arrow = values.type
+    if options.dtypes == "arrow" and not _needs_objects(type_, arrow, options):
+        return _arrow(values, type_, options)
     if pa.types.is_list(arrow):
         return _lists(values, type_, options), None
     if pa.types.is_large_string(arrow):
@@ -54,6 +56,21 @@ def to_series(
     if arrow == pa.month_day_nano_interval():
         return _durations(values)
     return _plain(values), None
+
+
+def _needs_objects(type_: PgType, arrow: pa.DataType, options: FrameOptions) -> bool:
+    """Whether there is no better than pandas' own: enums are categories, documents are parsed."""
+    of_json = type_.oid in JSON or (type_.element is not None and type_.element.oid in JSON)
+    return pa.types.is_dictionary(arrow) or (of_json and options.json == "objects")
+
+
+def _arrow(values: pa.ChunkedArray, type_: PgType, options: FrameOptions) -> tuple[Any, str | None]:
+    """Let pandas hold a column as it is, in Arrow."""
+    note = None
+    if values.type == pa.month_day_nano_interval():  # which pandas has no dtype for
+        durations, note = _durations(values)
+        values = pa.chunked_array([pa.array(durations)])
+    return pd.arrays.ArrowExtensionArray(values), note
 
 
 def for_polars(

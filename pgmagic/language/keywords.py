@@ -28,10 +28,10 @@ NO_TABLE = RESERVED | frozenset(
     "extract float greatest grouping if inout insert int integer interval into json json_array "
     "json_arrayagg json_exists json_object json_objectagg json_query json_scalar json_serialize "
     "json_table json_value least materialized merge merge_action national nchar none normalize "
-    "nullif numeric ordinality out overlay overriding position precision real recursive row rows search set "
-    "setof smallint substring time timestamp treat trim update values varchar xmlattributes "
-    "xmlconcat xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot xmlserialize "
-    "xmltable".split()
+    "nullif numeric ordinality out overlay overriding position precision real recursive row rows "
+    "search set setof smallint substring time timestamp treat trim update values varchar "
+    "xmlattributes xmlconcat xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot "
+    "xmlserialize xmltable".split()
 )
 
 STATEMENT = tuple(sorted(COMMANDS))

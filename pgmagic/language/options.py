@@ -15,6 +15,7 @@ MOST_CONNECTIONS = 64  # of one parallel read
 MOST_PARTITIONS = 100_000  # of one database
 
 As: TypeAlias = Literal["pandas", "arrow", "polars"]
+Dtypes: TypeAlias = Literal["numpy", "arrow"]
 Numeric: TypeAlias = Literal["float", "exact"]
 Json: TypeAlias = Literal["objects", "text"]
 
@@ -31,6 +32,7 @@ class Options:
     partial: bool = False
     limit: int | None = None
     as_: As = "pandas"
+    dtypes: Dtypes = "numpy"
     numeric: Numeric = "float"
     json: Json = "objects"
     tz: str | None = None
@@ -143,6 +145,13 @@ OPTIONS: tuple[Option, ...] = (
         "what to return",
         "pandas|arrow|polars",
         choices=("pandas", "arrow", "polars"),
+    ),
+    Option(
+        "--dtypes",
+        "dtypes",
+        "columns of the frame in numpy and pandas' own dtypes, or in Arrow's",
+        "numpy|arrow",
+        choices=("numpy", "arrow"),
     ),
     Option(
         "--numeric",

@@ -2,9 +2,10 @@
 
 import asyncio
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
+from pgmagic.answers import Answers
 from pgmagic.errors import PgMagicError
 from pgmagic.notebook.loop import NotebookLoop
 
@@ -14,16 +15,23 @@ __all__ = ["Background"]
 class Background:
     """A query that was started with `--background`: `await` it, in any cell, for its frame.
 
+    The first cell that awaits shows the caption, with the notes and what the servers said.
     Interrupting the cell that awaits leaves the query running; `cancel()` stops it on its servers.
     """
 
     def __init__(
-        self, home: NotebookLoop, task: asyncio.Task[Any], targets: tuple[str, ...]
+        self,
+        home: NotebookLoop,
+        task: asyncio.Task[Answers],
+        targets: tuple[str, ...],
+        conclude: Callable[[Answers], None],
     ) -> None:
         self._home = home
         self._task = task
         self._targets = targets
+        self._conclude = conclude
         self._awaited = False
+        self._concluded = False
         task.add_done_callback(self._tell)
 
     def __await__(self) -> Generator[Any, None, Any]:
@@ -46,7 +54,7 @@ class Background:
     def result(self) -> Any:
         """Give its frame, or raise its error. Raises `InvalidStateError` while it runs."""
         self._awaited = self._awaited or self._task.done()
-        return self._task.result()
+        return self._task.result().value
 
     def cancel(self) -> None:
         """Cancel it on its servers. May be called from any thread."""
@@ -56,12 +64,16 @@ class Background:
     async def _ended(self) -> Any:
         self._awaited = True
         try:
-            return await asyncio.shield(self._task)
+            answers = await asyncio.shield(self._task)
         except asyncio.CancelledError:
             self._awaited = self._task.done()
             raise
+        if not self._concluded:
+            self._concluded = True
+            self._conclude(answers)
+        return answers.value
 
-    def _tell(self, task: asyncio.Task[Any]) -> None:
+    def _tell(self, task: asyncio.Task[Answers]) -> None:
         """Report a failure that nobody is waiting for."""
         error = None if task.cancelled() else task.exception()
         if error is not None and not self._awaited:

@@ -1,14 +1,16 @@
 """The line over a result: who answered how much, in what time, and what one should know."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from pgmagic.notebook.units import count, duration, rows
 from pgmagic.notebook.visible import escaped, visible
 from pgmagic.outcome import Answer, Failure, Outcome
 
 __all__ = ["Drawn", "caption", "summary"]
+
+CountRows: TypeAlias = Callable[[Outcome], int | None]
 
 MOST = 8  # databases named one by one
 
@@ -30,14 +32,21 @@ def caption(
     elapsed: float,
     *,
     read_only: bool,
+    every: bool = False,
     notes: Sequence[str] = (),
 ) -> Drawn:
     """Say in one line what came back, and below it one line per note.
 
     `ewr 120,835 · jfk 111,279 · lga 104,662 rows · 0.41 s · read only`. Where a statement has no
     rows, PostgreSQL's command tag stands instead. `elapsed` is the whole cell's, in seconds.
+    Counted are the rows of the last result, or of `every` one.
     """
-    parts = [*_answers(outcomes), (None, duration(elapsed, 2))]
+    count_rows = _all_rows if every else _rows
+    parts = [*_answers(outcomes, count_rows)]
+    results = max((_results(each) for each in outcomes), default=0) if every else 0
+    if results > 1:
+        parts.append((None, f"{count(results)} results"))
+    parts.append((None, duration(elapsed, 2)))
     if read_only:
         parts.append((None, "read only"))
     return summary(parts, notes=notes, failed=any(_failed(each) for each in outcomes))
@@ -65,17 +74,17 @@ def _failed(outcome: Outcome) -> bool:
     return isinstance(outcome, Failure)
 
 
-def _answers(outcomes: Sequence[Outcome]) -> list[tuple[str | None, str]]:
+def _answers(outcomes: Sequence[Outcome], count_rows: CountRows) -> list[tuple[str | None, str]]:
     """Say what every database gave. The unit stands once, after the last of those that share it."""
     if len(outcomes) > MOST:
-        return _together(outcomes)
+        return _together(outcomes, count_rows)
     said: list[tuple[str | None, str]] = []
-    for counted, group in groupby(outcomes, key=lambda each: _rows(each) is not None):
+    for counted, group in groupby(outcomes, key=lambda each: count_rows(each) is not None):
         members = list(group)
         if not counted:
             said += _without_rows(members)
             continue
-        words = [count(_rows(each) or 0) for each in members]
+        words = [count(count_rows(each) or 0) for each in members]
         words[-1] += " row" if words == ["1"] else " rows"
         said += [(each.database, word) for each, word in zip(members, words, strict=True)]
     return said
@@ -89,16 +98,16 @@ def _without_rows(outcomes: Sequence[Outcome]) -> list[tuple[str | None, str]]:
     ]
 
 
-def _together(outcomes: Sequence[Outcome]) -> list[tuple[str | None, str]]:
+def _together(outcomes: Sequence[Outcome], count_rows: CountRows) -> list[tuple[str | None, str]]:
     """Count the databases where naming them would fill the screen."""
-    numbers = [number for each in outcomes if (number := _rows(each)) is not None]
+    numbers = [number for each in outcomes if (number := count_rows(each)) is not None]
     failures = [each.database for each in outcomes if isinstance(each, Failure)]
     said: list[tuple[str | None, str]] = []
     if numbers:
         said.append((None, f"{count(len(numbers))} databases, {rows(sum(numbers))}"))
     tags: dict[str, int] = {}
     for each in outcomes:
-        if isinstance(each, Answer) and _rows(each) is None:
+        if isinstance(each, Answer) and count_rows(each) is None:
             tags[_word(each)] = tags.get(_word(each), 0) + 1
     said += [(None, f"{count(number)} databases, {tag}") for tag, number in tags.items()]
     if failures:
@@ -115,6 +124,20 @@ def _rows(outcome: Outcome) -> int | None:
         if result.rows is not None:
             return result.rows
     return None
+
+
+def _all_rows(outcome: Outcome) -> int | None:
+    """Count the rows of all results; None where none has any."""
+    if isinstance(outcome, Failure):
+        return None
+    numbers = [result.rows for result in outcome.results if result.rows is not None]
+    return sum(numbers) if numbers else None
+
+
+def _results(outcome: Outcome) -> int:
+    if isinstance(outcome, Failure):
+        return 0
+    return sum(result.rows is not None for result in outcome.results)
 
 
 def _word(outcome: Outcome) -> str:

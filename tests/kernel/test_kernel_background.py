@@ -79,3 +79,17 @@ def test_it_can_be_cancelled(kernel: Kernel, activity: Activity) -> None:
     assert time.monotonic() - began < 2.0
     kernel.run("await late").failed("CancelledError")
     assert "cancelled" in kernel.run("late").ok().result
+
+
+def test_what_the_servers_said_is_shown_where_it_is_awaited(kernel: Kernel) -> None:
+    kernel.run(
+        "%%pg --background --limit 2 a b --into late\n"
+        "do $$ begin raise notice 'look'; end $$; select generate_series(1, 9) as x"
+    ).ok()
+    reply = kernel.run("await late").ok()
+    [shown] = reply.shown
+    assert shown.startswith("a 2 · b 2 rows")
+    assert "note: a: first 2 rows" in shown
+    assert "note: a, b NOTICE: look" in shown
+    assert kernel.run("(await late).x.tolist()").ok().shown == ()
+    assert kernel.value("late.result().x.tolist()") == [1, 2, 1, 2]

@@ -8,6 +8,8 @@ import pytest
 from pgmagic import execution
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.errors import CircuitOpen, ConnectFailed, ConnectionLost, FanOutError, Unavailable
+from pgmagic.language.line import Cell
+from pgmagic.watch import Watch
 from tests.server.conftest import settings_of
 
 INSERT = "insert into t values (1)"
@@ -62,6 +64,19 @@ async def test_a_read_is_sent_again(client, database, fault_proxy):
         proxy.cut_after = cut
         assert (await client.query("select 1 as n", on="far"))["n"].item() == 1
         proxy.cut_after = None
+
+
+async def test_rows_that_come_again_are_counted_once(client, database, fault_proxy):
+    proxy = await fault_proxy(database)
+    await through(client, proxy, database)
+    sql = "select repeat('x', 1000) as x from generate_series(1, 2000)"
+    await client.query("select 1", on="far")
+    proxy.cut_after = 1_000_000  # in the midst of the rows
+    watch = Watch()
+    answers = await client.run(client.plan(Cell(sql=sql, targets=("far",)), {}), watch)
+    assert len(answers.value) == 2000
+    assert proxy.accepted > 1
+    assert watch.progress["far"].rows == 2000
 
 
 async def test_statements_before_the_one_that_was_not_sent_are_not_repeated(

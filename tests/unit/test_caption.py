@@ -61,3 +61,19 @@ def test_one_line_per_note():
 def test_names_are_escaped():
     drawn = caption([answer("<script>", 2)], 0.1, read_only=False)
     assert "<script>" not in drawn.html
+
+
+def test_the_rows_of_every_result_where_all_are_given():
+    table = pa.table({"a": range(1000)})
+    results = (
+        Result(tag="SELECT", table=table),
+        Result(tag="CREATE TABLE"),
+        Result(tag="SELECT", table=table),
+    )
+    outcomes = [Answer(database=name, results=results, elapsed=0.1) for name in ("ewr", "jfk")]
+    assert said(outcomes) == "ewr 1,000 · jfk 1,000 rows · 0.41 s"
+    assert said(outcomes, every=True) == "ewr 2,000 · jfk 2,000 rows · 2 results · 0.41 s"
+    assert said([answer("ewr", 3)], every=True) == "ewr 3 rows · 0.41 s"
+    assert said([failure("a"), outcomes[0]], every=True).startswith("a failed (CircuitOpen) · ewr")
+    many = [Answer(database=f"d{n}", results=results, elapsed=0.1) for n in range(9)]
+    assert said(many, every=True) == "9 databases, 18,000 rows · 2 results · 0.41 s"

@@ -14,17 +14,19 @@ from IPython.core.magic import (
 )
 from IPython.display import display
 from traitlets import Bool, Enum, Float, Integer, Unicode, observe
+from traitlets.config import Config
 
+from pgmagic.answers import Answers
 from pgmagic.client import Client
 from pgmagic.errors import FanOutError, merged
 from pgmagic.language.line import Cell, read_cell, read_line
 from pgmagic.language.options import OPTIONS, Options
-from pgmagic.language.plan import Plan
 from pgmagic.notebook.asking import leave_alone
 from pgmagic.notebook.background import Background
-from pgmagic.notebook.caption import caption
+from pgmagic.notebook.caption import Drawn, caption
 from pgmagic.notebook.completion import Completions
-from pgmagic.notebook.display import notices
+from pgmagic.notebook.configuring import check
+from pgmagic.notebook.display import notices, show_html
 from pgmagic.notebook.help import LINE_OPTIONS, described
 from pgmagic.notebook.loop import NotebookLoop
 from pgmagic.notebook.magics.saved import save
@@ -45,6 +47,9 @@ class PgMagics(Magics):
     timeout = Float(None, allow_none=True, help="seconds until a cell gives up").tag(config=True)
     limit = Integer(None, allow_none=True, help="rows of each database at most").tag(config=True)
     tag = Unicode("database", help="name of the column that names databases").tag(config=True)
+    dtypes = Enum(("numpy", "arrow"), "numpy", help="dtypes of frames: numpy's or Arrow's").tag(
+        config=True
+    )
     numeric = Enum(("float", "exact"), "float", help="numeric as float64 or exact").tag(config=True)
     json = Enum(("objects", "text"), "objects", help="json parsed, or as text").tag(config=True)
     tz = Unicode(None, allow_none=True, help="time zone of timestamptz columns").tag(config=True)
@@ -71,6 +76,11 @@ class PgMagics(Magics):
     def _bound_memory(self, _change: object = None) -> None:
         if hasattr(self, "client"):  # the configuration is read before there is one
             self.client.max_result_bytes = self.max_result_bytes
+
+    def update_config(self, config: Config) -> None:
+        """Take what `%config` sets. Raises `CellError`, and then nothing has changed."""
+        check(self, config)
+        super().update_config(config)
 
     async def cell(self, line: str, body: str) -> Any:
         """Run a top-level `%%pg` cell: the input transformer has put an await before this."""
@@ -121,6 +131,7 @@ class PgMagics(Magics):
             timeout=self.timeout,
             limit=self.limit,
             tag=self.tag,
+            dtypes=self.dtypes,
             numeric=self.numeric,
             json=self.json,
             tz=self.tz,
@@ -142,29 +153,34 @@ class PgMagics(Magics):
                 error.retry_with(self.home.run)
                 if len(error.failures) < len(error.outcomes):
                     progress.conclude(
-                        caption(error.outcomes, progress.elapsed, read_only=read_only)
+                        caption(
+                            error.outcomes,
+                            progress.elapsed,
+                            read_only=read_only,
+                            every=cell.options.all,
+                        )
                     )
                 if error.partial is not None:
                     display(error.partial)
                 raise
             self.completions.learn(answers.outcomes)
-            notes = (
-                *answers.notes,
-                *self._hidden_tables(plan),
-                *notices(answers.outcomes),
-                *("; ".join(error.report(names)) for error, names in merged(answers.failures)),
-            )
+            notes = self._notes(answers)
             if notes or (captioned and not cell.options.wants_plan):
-                progress.conclude(
-                    caption(answers.outcomes, answers.elapsed, read_only=read_only, notes=notes)
-                )
+                progress.conclude(_captioned(answers, notes))
         if cell.options.stats:
             self.panels.show_after_cell()
         return self._deliver(cell, answers.value)
 
-    def _hidden_tables(self, plan: Plan) -> tuple[str, ...]:
-        names = dict.fromkeys(each.name for stmt in plan.statements for each in stmt.saved)
-        return self.completions.hidden_tables(names, plan.targets)
+    def _notes(self, answers: Answers) -> tuple[str, ...]:
+        """Give all that one should know of a cell's answers."""
+        plan = answers.plan
+        saved = dict.fromkeys(each.name for stmt in plan.statements for each in stmt.saved)
+        return (
+            *answers.notes,
+            *self.completions.hidden_tables(saved, plan.targets),
+            *notices(answers.outcomes),
+            *("; ".join(error.report(names)) for error, names in merged(answers.failures)),
+        )
 
     def _deliver(self, cell: Cell, value: Any) -> Any:
         if cell.into is not None:
@@ -174,13 +190,31 @@ class PgMagics(Magics):
     def _background(self, cell: Cell, names: Mapping[str, Any]) -> Any:
         plan = self.client.plan(cell, names)
 
-        async def work() -> Any:
+        async def work() -> Answers:
             leave_alone()
             try:
-                return (await self.client.run(plan)).value
+                answers = await self.client.run(plan)
+                self.completions.learn(answers.outcomes)
+                return answers
             except FanOutError as error:
                 error.retry_with(self.home.run)
                 raise
 
         task = self.home.background(work())
-        return self._deliver(cell, Background(self.home, task, plan.targets))
+
+        def conclude(answers: Answers) -> None:
+            drawn = _captioned(answers, self._notes(answers))
+            show_html(drawn.html, drawn.text)
+
+        return self._deliver(cell, Background(self.home, task, plan.targets, conclude))
+
+
+def _captioned(answers: Answers, notes: Sequence[str]) -> Drawn:
+    """Draw the line over a cell's result."""
+    return caption(
+        answers.outcomes,
+        answers.elapsed,
+        read_only=all(step.read_only for step in answers.plan.steps),
+        every=answers.plan.cell.options.all,
+        notes=notes,
+    )
