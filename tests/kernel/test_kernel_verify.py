@@ -14,8 +14,7 @@ def recorded(own_kernel):
             "create table flights as select n as id, n / 2 as delay from generate_series(1, 9) n"
         ).ok()
     own_kernel.run("limit = 2").ok()
-    own_kernel.run("from pathlib import Path; pg = get_ipython().pgmagic.client").ok()
-    own_kernel.run("recorder = pg.record(Path('recordings').absolute())").ok()
+    own_kernel.run("%pg_record kept").ok()
     own_kernel.run(CELL).ok()
     return own_kernel
 
@@ -34,10 +33,26 @@ def test_the_cell_the_database_and_the_row_are_named(recorded):
 
 
 def test_verifying_is_no_cell_and_is_not_recorded(recorded):
-    recorded.run("before = len(pg.receipts)").ok()
+    before = recorded.run("from pathlib import Path; sorted(Path('kept').iterdir())").ok().result
     recorded.run("%pg_verify").ok()
-    reply = recorded.run("len(recorder.recordings), len(pg.receipts) - before").ok()
-    assert reply.result == "(1, 0)"
+    assert recorded.run("sorted(Path('kept').iterdir())").ok().result == before
+    recorded.run("history = %pg_history").ok()
+    assert recorded.run("history['cell'].nunique()").ok().result == "3"  # two CREATE, one SELECT
+
+
+def test_recordings_are_known_when_nothing_is_recorded_any_more(recorded):
+    recorded.run("%pg_record --stop").ok()
+    assert "same" in recorded.run("%pg_verify").ok().result
+    assert "same" in recorded.run("%pg_verify --recordings kept").ok().result
+
+
+def test_a_replay_has_nothing_to_compare_with(recorded, start_own):
+    kernel = start_own(environment={"PGMAGIC_MODE": "replay", "PGMAGIC_RECORDINGS": "kept"})
+    kernel.run("%load_ext pgmagic").ok()
+    kernel.run("limit = 2").ok()
+    kernel.run(CELL).ok()
+    reply = kernel.run("%pg_verify").failed("RecordingError")
+    assert "this is a replay" in reply.traceback
 
 
 def test_mistakes(own_kernel):

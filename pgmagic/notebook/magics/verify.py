@@ -14,6 +14,7 @@ from pgmagic.language.line import read_words
 from pgmagic.notebook.display import LineProgress
 from pgmagic.notebook.help import VERIFY, described
 from pgmagic.notebook.magics.group import MagicGroup
+from pgmagic.notebook.notebook_file import notebook_file
 from pgmagic.recording import Recorder, Recordings, folder_to_read
 from pgmagic.verification import verify
 from pgmagic.verified import DIFFERENCES, VERDICTS, CellCheck, differences, summary, verdicts
@@ -65,4 +66,5 @@ class VerifyMagics(MagicGroup):
             return Path(given).expanduser().absolute()
         if isinstance(tape := self.client.tape, Recorder):
             return tape.recordings.directory
-        return folder_to_read(os.environ, None, None)
+        notebook = notebook_file(self.shell.user_ns)
+        return folder_to_read(os.environ, self.client.recordings, notebook)
