@@ -13,7 +13,7 @@ import pytest
 
 from pgmagic import Client, ConnectFailed, FanOutError
 from tests.servers import TestDatabase
-from tests.soak.resources import guarded, hundred_databases, opened_and_closed, settings_of
+from tests.soak.measures import guarded, hundred_databases, opened_and_closed, settings_of
 
 MB = 1_000_000
 
@@ -26,15 +26,15 @@ async def test_clients_that_are_opened_and_closed_leave_nothing(database: TestDa
 
 async def test_a_hundred_databases_are_opened_as_they_are_asked(database: TestDatabase) -> None:
     found = await hundred_databases(database, 60)
-    assert found["connections of ten"] == 10
-    assert found["connections of all"] == 60
-    assert found["to configure"] < 1.0
+    assert found["connections that are open when ten were asked"] == 10
+    assert found["connections that are open when all were asked"] == 60
+    assert found["from Python: to configure them"] < 1.0
 
 
 GUARDED = """
 import asyncio, json, sys
 from tests.servers import TestDatabase
-from tests.soak.resources import guarded
+from tests.soak.measures import guarded
 database = TestDatabase(**json.loads(sys.argv[1]))
 print(json.dumps(asyncio.run(guarded(database, result=2_000_000_000, allowed=50_000_000))))
 """
