@@ -15,6 +15,7 @@ from pgmagic.outcome import Column
 
 __all__ = ["CopyStatement", "behind", "copy_statement", "needs_cast", "run_copy"]
 
+GRACE = 1.0  # seconds
 STOP_TIMEOUT = 2.0  # seconds
 
 
@@ -62,7 +63,8 @@ async def run_copy(
 ) -> str:
     """Run a COPY … TO STDOUT that is written already, and return its command tag.
 
-    Commands without rows may stand before it. Where `take` raises, or the task is cancelled, it is stopped on the server.
+    Commands without rows may stand before it. Where `take` raises, or the task is cancelled, it
+    is stopped on the server.
     """
     stopped = False
 
@@ -73,12 +75,15 @@ async def run_copy(
     # asyncpg has no public way to run one; its own copy_from_query() calls this.
     itself = behind(connection)
     copying: asyncio.Task[str] = asyncio.ensure_future(itself._copy_out(sql, take_or_drop, None))
-    try:
-        return await asyncio.shield(copying)
-    except asyncio.CancelledError:
-        stopped = True
-        await _stop(itself, copying)
-        raise
+    limit: float | None = itself._config.command_timeout
+    # asyncpg keeps to it by itself, but where it lost its place among the server's messages.
+    async with asyncio.timeout(None if limit is None else limit + GRACE):
+        try:
+            return await asyncio.shield(copying)
+        except asyncio.CancelledError:
+            stopped = True
+            await _stop(itself, copying)
+            raise
 
 
 def behind(connection: "asyncpg.Connection[Any]") -> Any:

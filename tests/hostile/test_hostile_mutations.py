@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 import struct
 import time
@@ -14,9 +15,9 @@ from pgmagic.errors import PgMagicError
 from tests.hostile.scripted import TIMEOUT, settings_of
 from tests.servers import TestDatabase
 
-SQL = "select n, repeat('x', n) as word, now() as at from generate_series(1, 50) as n"
-LIMIT = 2.0 + 4 * TIMEOUT
-AT_ONCE = 12
+SQL = "select n, repeat('x', n) as word, now() as at from generate_series(1, 10) as n"
+LIMIT = 2.0 + 6 * TIMEOUT  # seconds, where many share two processors
+AT_ONCE = 32
 
 
 def flip(message: bytes, dice: random.Random) -> bytes:
@@ -69,7 +70,7 @@ class Mutator:
         self._mutation = mutation
         self._dice = random.Random(seed)
         self._links: set[asyncio.Task[Any]] = set()
-        self.passed = 0
+        self.passed = 0  # on the longest connection
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._link, "127.0.0.1", 0)
@@ -96,12 +97,12 @@ class Mutator:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            upstream.transport.abort()  # at once: the rest may be cancelled
+            writer.transport.abort()
+            self._links.discard(me)
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            upstream.transport.abort()
-            writer.transport.abort()
-            self._links.discard(me)
 
     async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -111,13 +112,13 @@ class Mutator:
 
     async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, EOFError):
-            while True:
+            for number in itertools.count():
                 head = await reader.readexactly(5)
                 (length,) = struct.unpack_from("!i", head, 1)
                 message = head + await reader.readexactly(length - 4)
-                if self.passed == self._number:
+                if number == self._number:
                     message = self._mutation(message, self._dice)
-                self.passed += 1
+                self.passed = max(self.passed, number + 1)
                 writer.write(message)
                 await writer.drain()
 
@@ -148,18 +149,19 @@ async def test_a_message_that_was_changed_gives_one_error_or_rows(database: Test
     loop.set_exception_handler(lambda _, context: told.append(str(context)))
     async with Mutator(database, -1, drop, 0) as honest:
         whole = await ask(database, honest)
-    assert len(whole) == 50
+    assert len(whole) == 10
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int, mutation: Any) -> Any:
         async with turns, Mutator(database, number, mutation, seed=number) as mutator:
             return await ask(database, mutator)
 
-    few = [number for number in range(honest.passed) if not 60 < number < honest.passed - 15]
-    got = await asyncio.gather(*(one(n, mutation) for n in few for mutation in MUTATIONS))
+    dice = random.Random(9)
+    plans = [(n, each) for n in range(honest.passed) for each in dice.sample(MUTATIONS, 2)]
+    got = await asyncio.gather(*itertools.starmap(one, plans))
     errors = [each for each in got if isinstance(each, PgMagicError)]
-    assert len(got) > 300
-    assert len(errors) > 100
+    assert len(got) == 2 * honest.passed > 100
+    assert len(errors) > len(got) // 4
     assert told == []
 
 
