@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -15,7 +15,8 @@ from pgmagic.database.connector import Connect, Connector
 from pgmagic.database.endpoint import Endpoint
 from pgmagic.database.fault import Fault, Verdict, fault_of, verdict
 from pgmagic.database.lease import STOPPED, Lease
-from pgmagic.database.passwords import PasswordWanted, Prompts
+from pgmagic.database.opening import Opening
+from pgmagic.database.passwords import Prompts
 from pgmagic.database.quiet import keep_quiet
 from pgmagic.database.running import RunningQueries, RunningQuery
 from pgmagic.database.session import Sessions
@@ -23,7 +24,6 @@ from pgmagic.database.settings import DatabaseSettings
 from pgmagic.database.slots import Slots
 from pgmagic.database.snapshot import Snapshot, take
 from pgmagic.database.statistics import DatabaseStatistics, Recorder, Sample, percentile
-from pgmagic.database.translation import not_connected
 from pgmagic.errors import (
     CellError,
     CircuitOpen,
@@ -82,8 +82,10 @@ class DatabasePool:
         self.snapshot: Snapshot | None = None  # what cells read, also where it is over or lost
         self._clock = clock
         self._recorder = Recorder(clock)
-        self._prompts = prompts
         self._connector = Connector(settings, prompts=prompts, connect=connect)
+        self._opening = Opening(
+            settings, self.breaker, self._connector, prompts=prompts, clock=clock
+        )
         self._connections = Connections(settings, self._connector, self._recorder)
         self._slots = Slots(settings.max_size)
         self._full_until = -float("inf")
@@ -179,7 +181,7 @@ class DatabasePool:
         """
         self.breaker.force_trial()
         with self._request():
-            connection, elapsed = await self._open_apart()
+            connection, elapsed = await self._opening.apart()
         try:
             yield Visit(connection, self.endpoint, elapsed)
         finally:
@@ -363,70 +365,11 @@ class DatabasePool:
             taken = await self._connections.take(check=trial)
             return taken, taken.answered
 
-        return await self._guarded(take, timeout)
-
-    async def _guarded(
-        self, open_: Callable[[bool], Awaitable[tuple[T, bool]]], timeout: float
-    ) -> T:
-        """Open something under the breaker; `open_` is told whether it is the trial.
-
-        `timeout` is for the server: a user who is asked for the password may take any time.
-        """
-        while True:
-            answered = self._answered
-            try:
-                return await self._attempted(open_, timeout)
-            except PasswordWanted as wanted:
-                prompt = wanted.prompt
-            except ConnectFailed as error:
-                if error.sqlstate is not None or self._answered == answered:
-                    raise
-                continue  # the loop stood still while somebody typed: time ran out unused
-            try:
-                await prompt.ask()
-            except PgMagicError as error:
-                error.database = self.name
-                raise
-
-    @property
-    def _answered(self) -> int:
-        return self._prompts.answered if self._prompts else 0
-
-    async def _attempted(
-        self, open_: Callable[[bool], Awaitable[tuple[T, bool]]], timeout: float
-    ) -> T:
-        try:
-            with self.breaker.guard(connecting=True) as admission:
-                async with asyncio.timeout(timeout):
-                    opened, admission.answered = await open_(admission.trial)
-            return opened
-        except PgMagicError:
-            raise
-        except Exception as error:
-            if fault_of(error, connecting=True) is None:
-                raise
-            events.connect_failed(
-                self.name, error=type(error).__name__, sqlstate=getattr(error, "sqlstate", None)
-            )
-            limit = min(timeout, self._connector.connect_timeout)
-            # Frames of the driver hold the password.
-            error.__traceback__ = None
-            raise not_connected(
-                error, database=self.name, where=self._connector.where, timeout=limit
-            ) from None
-
-    async def _open_apart(self) -> tuple[Connection, float]:
-        """Open a connection beside the pool; give the seconds that it took as well."""
-
-        async def connect(_trial: bool) -> tuple[tuple[Connection, float], bool]:
-            started = self._clock()
-            return (await self._connector.connect(), self._clock() - started), True
-
-        return await self._guarded(connect, self.settings.acquire_timeout)
+        return await self._opening.guarded(take, timeout)
 
     async def _open_own(self, what: str) -> Connection:
         """Open a connection that `what` keeps. Raises CellError where a pooler would lend it."""
-        connection, _ = await self._open_apart()
+        connection, _ = await self._opening.apart()
         if self.pooled:
             connection.terminate()
             error = CellError(
