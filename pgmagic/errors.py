@@ -30,6 +30,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pgmagic.excerpt import excerpt
+from pgmagic.legible import legible
 
 if TYPE_CHECKING:
     from pgmagic.outcome import Failure, Outcome
@@ -77,14 +78,14 @@ class PgMagicError(Exception):
         return (_remade, (type(self), self.args), self.__dict__)
 
     def report(self, databases: Sequence[str] | None = None) -> list[str]:
-        """Tell the whole error in a few lines of plain text.
+        """Tell the whole error in a few lines of plain text, in which nothing acts or hides.
 
         `databases` are all that said the same; without it only this error's own.
         """
         lines = [f"{self._title(databases)}: {self._sentence()}", *self._body()]
         if self.hint:
             lines.append(f"hint: {self.hint}")
-        return lines
+        return [legible(line) for line in lines]
 
     def _title(self, databases: Sequence[str] | None) -> str:
         names = databases if databases is not None else [self.database] if self.database else []

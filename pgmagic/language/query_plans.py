@@ -5,6 +5,7 @@ from typing import Any
 
 from pgmagic.language.explain import QueryPlan, read_plan
 from pgmagic.language.plan_text import to_text
+from pgmagic.legible import legible
 
 __all__ = ["QueryPlans"]
 
@@ -30,7 +31,7 @@ class QueryPlans(Mapping[str, QueryPlan]):
         return len(self._plans)
 
     def __repr__(self) -> str:
-        drawn = to_text(tuple(self.values()))
+        drawn = legible(to_text(tuple(self.values())))
         return f"{drawn}\nrun, and rolled back" if self.rolled_back else drawn
 
     @property

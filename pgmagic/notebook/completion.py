@@ -19,6 +19,7 @@ from pgmagic.errors import CellError
 from pgmagic.language.cell_completion import Surroundings, complete
 from pgmagic.language.inventory import Inventory
 from pgmagic.language.options import Option
+from pgmagic.legible import legible
 from pgmagic.notebook.front_end import FrontEnd, front_end
 from pgmagic.notebook.loop import NotebookLoop
 from pgmagic.outcome import Answer, Outcome
@@ -123,8 +124,11 @@ class Completions:
             return {"completions": []}
         # JupyterLab breaks the lines of what stands beside a completion, into each other.
         completions = [
-            SimpleCompletion(suggestion.text, type=suggestion.about.replace(" ", NO_BREAK_SPACE))
+            SimpleCompletion(
+                suggestion.text, type=legible(suggestion.about).replace(" ", NO_BREAK_SPACE)
+            )
             for suggestion in found.suggestions
+            if legible(suggestion.text) == suggestion.text  # else nobody sees what is put in
         ]
         # An empty list does not keep the other matchers away, and Jedi would read SQL for seconds;
         # what is there already, offered once more, changes nothing.

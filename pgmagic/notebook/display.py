@@ -6,6 +6,7 @@ from html import escape
 
 from IPython.display import DisplayHandle, display
 
+from pgmagic.legible import legible
 from pgmagic.outcome import Outcome
 
 __all__ = ["LineProgress", "notices", "show_html", "show_text"]
@@ -17,7 +18,8 @@ def show_html(html: str, text: str) -> None:
 
 
 def show_text(text: str) -> None:
-    """Show a line or two of plain text."""
+    """Show a line or two of plain text, in which nothing acts or hides."""
+    text = legible(text)
     show_html(f"<pre>{escape(text)}</pre>", text)
 
 

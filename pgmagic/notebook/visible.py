@@ -3,10 +3,9 @@
 import re
 from html import escape
 
-__all__ = ["escaped", "visible"]
+from pgmagic.legible import shape
 
-# Letters and marks to Unicode, and yet nothing is drawn for them.
-BLANKS = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+__all__ = ["escaped", "visible"]
 
 _SPACE = re.compile(r"[ \t\r\n\f\v]+")
 
@@ -21,18 +20,9 @@ def visible(text: str, limit: int | None = None) -> str:
     text = _SPACE.sub(" ", text).strip(" ")
     if limit is not None and len(text) > limit:
         text = text[: limit - 1] + "…"
-    return "".join(_shape(character) for character in text)
+    return "".join(shape(character) for character in text)
 
 
 def escaped(text: str, limit: int | None = None) -> str:
     """Give `visible` text for HTML, in an element's content or in a quoted attribute."""
     return escape(visible(text, limit))
-
-
-def _shape(character: str) -> str:
-    if character.isprintable() and character not in BLANKS:
-        return character
-    code = ord(character)
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

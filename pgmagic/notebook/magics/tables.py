@@ -8,6 +8,7 @@ from IPython.core.magic import line_magic, magics_class, needs_local_scope, no_v
 
 from pgmagic.errors import CellError, FanOutError, MissingVariable
 from pgmagic.language.line import read_words
+from pgmagic.legible import legible
 from pgmagic.notebook.caption import caption
 from pgmagic.notebook.display import notices
 from pgmagic.notebook.help import WRITE, described
@@ -34,7 +35,7 @@ class TableMagics(MagicGroup):
         """
         words, _ = read_words(line, "%pg_schema", ())
         targets, pattern = targets_and_pattern(self.client, words)
-        return self.home.run(schema(self.client, targets, pattern))
+        return _to_look_at(self.home.run(schema(self.client, targets, pattern)))
 
     @no_var_expand
     @line_magic
@@ -49,7 +50,7 @@ class TableMagics(MagicGroup):
         words, _ = read_words(line, "%pg_diff", ())
         if len(words) != 2:
             raise CellError(f"%pg_diff compares two databases, not {len(words)}")
-        return self.home.run(differences(self.client, *words))
+        return _to_look_at(self.home.run(differences(self.client, *words)))
 
     @no_var_expand
     @needs_local_scope
@@ -87,3 +88,11 @@ class TableMagics(MagicGroup):
                 raise
             notes = notices(answers)
             progress.conclude(caption(answers, progress.elapsed, read_only=False, notes=notes))
+
+
+def _to_look_at(frame: Any) -> Any:
+    """Make names that hide something show it; most frames stay as they are."""
+    texts = {value for name in frame.columns for value in frame[name] if isinstance(value, str)}
+    if all(legible(text) == text for text in texts):
+        return frame
+    return frame.astype(object).map(lambda each: legible(each) if isinstance(each, str) else each)
