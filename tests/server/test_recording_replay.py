@@ -355,3 +355,43 @@ async def test_a_replay_records_nothing(client, tmp_path):
             pg.record(tmp_path / "other")
         with pytest.raises((RecordingError, CellError)):
             await pg.write(pd.DataFrame({"n": [1]}), "a", table="t")
+
+
+async def test_columns_that_differ_and_those_who_try_again(client, tmp_path):
+    await client.query("create table t (n int)", on="a", write=True)
+    await client.query("create table t (n text)", on="b", write=True)
+    client.record(tmp_path)
+    differs = await ask(client, "select n from t")
+    assert "int4" in "\n".join(differs[1])
+    sql = "select count(*) as n from u"
+    with pytest.raises(FanOutError) as failed:
+        await client.query(sql, on=["a", "b"])
+    await client.query("create table u (n int)", on=["a", "b"], write=True)
+    frame = await failed.value.retry_failed()
+    async with replayed(tmp_path) as pg:
+        assert_same(await ask(pg, "select n from t"), differs)
+        with pytest.raises(FanOutError) as failed:
+            await pg.query(sql, on=["a", "b"])
+        await pg.query("create table u (n int)", on=["a", "b"], write=True)
+        pd.testing.assert_frame_equal(await failed.value.retry_failed(), frame)
+
+
+async def test_a_snapshot_that_is_held_is_what_the_receipt_tells(client, tmp_path):
+    recorder = client.record(tmp_path)
+    async with client.snapshot("a") as [held]:
+        await client.query("select 1 as one", on="a")
+    [recording] = recorder.recordings
+    [answer] = recording.outcomes()
+    assert answer.position == held.position
+
+
+async def test_what_a_session_does_is_replayed(client, tmp_path):
+    client.record(tmp_path)
+    cells = ["create temp table s (n int)", "begin; insert into s values (1)", "select n from s"]
+    live = [await ask(client, sql, on=["a"], session="mine", write=True) for sql in cells]
+    assert live[-1][2].n.tolist() == [1]
+    async with replayed(tmp_path) as pg:
+        for sql, expected in zip(cells, live, strict=True):
+            assert_same(await ask(pg, sql, on=["a"], session="mine", write=True), expected)
+        with pytest.raises(NotRecorded, match="--session"):
+            await pg.query("select n from s", on="a", write=True)
