@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from distributed import Semaphore
+from distributed import Semaphore, Status
 
 __all__ = ["Leases"]
 
@@ -20,6 +20,7 @@ class Leases:
     """
 
     def __init__(self, database: str, most: int, worker: Any) -> None:
+        self._worker = worker
         self._loop: asyncio.AbstractEventLoop = worker.loop.asyncio_loop
         self._semaphore = Semaphore(
             max_leases=most,
@@ -34,7 +35,9 @@ class Leases:
             pass
 
     async def release(self) -> None:
-        """Give a lease back."""
+        """Give a lease back, unless the worker is about to end: then it times out."""
+        if self._worker.status != Status.running:
+            return
         await self._on_worker(self._semaphore.release)
 
     async def _on_worker(self, call: Callable[[], Awaitable[Any]]) -> Any:
