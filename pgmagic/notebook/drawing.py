@@ -216,11 +216,14 @@ def _last_error(each: DatabaseStatistics) -> str:
 
 def _footer(when: datetime, live: bool) -> str:
     if live:
-        told = f"updated {when:%H:%M:%S}, every second"
+        told = (
+            f'<span class="now">updated {when:%H:%M:%S}, every second</span>'
+            f'<span class="gone" role="status">kernel gone: as it was at {when:%H:%M:%S}</span>'
+        )
     else:
-        told = f"as it was at {when:%Y-%m-%d %H:%M:%S}"
+        told = f"<span>as it was at {when:%Y-%m-%d %H:%M:%S}</span>"
     return (
-        f"<footer><span>{told}</span>"
+        f"<footer>{told}"
         '<span><span class="key used"></span>in use</span>'
         '<span><span class="key idle"></span>open, idle</span>'
         '<span><span class="key left"></span>not opened</span>'

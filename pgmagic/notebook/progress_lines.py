@@ -126,7 +126,8 @@ def lines_html(drawn: Sequence[Line], elapsed: float, note: str = "") -> str:
     return (
         '<section class="pgm lines live" aria-label="Running cell"><div class="fading">'
         f'<table><thead class="unseen"><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        f'<span class="stale">no update for {STALE_AFTER} s: kernel busy or gone</span></section>'
+        f'<span class="stale">no update for {STALE_AFTER} s: kernel busy or gone</span>'
+        '<span class="gone" role="status">kernel gone</span></section>'
     )
 
 

@@ -1,8 +1,9 @@
 """The style sheet of everything that pgmagic draws as HTML.
 
 Colours follow the front end's `--jp-*` variables, greys are mixed from the text colour, so that
-themes nobody has thought of work too. Where style sheets are taken away, as on GitHub, tables,
-numbers and words remain.
+themes nobody has thought of work too. JupyterLab marks the widgets of a kernel that has ended
+with the class `jupyter-widgets-disconnected`, at once. Where style sheets are taken away, as on
+GitHub, tables, numbers and words remain.
 """
 
 __all__ = ["STALE_AFTER", "STYLE"]
@@ -80,6 +81,16 @@ _RULES = """
 .pgm.live .stale { display: block; max-height: 0; overflow: hidden; visibility: hidden;
   color: var(--bad); font-weight: 600; animation: pgm-appear 1ms linear STALE_AFTERs forwards }
 .pgm.live .fading { animation: pgm-fade 1ms linear STALE_AFTERs forwards }
+.pgm .gone { display: none }
+.jupyter-widgets-disconnected .pgm.live .gone { display: block; color: var(--bad);
+  font-weight: 600 }
+.jupyter-widgets-disconnected .pgm.live .stale, .jupyter-widgets-disconnected .pgm .now,
+.pgm-button.pgm-button.jupyter-widgets-disconnected { display: none }
+.jupyter-widgets-disconnected .pgm.live .fading { animation: none; opacity: .55;
+  filter: grayscale(1) }
+.pgm-frame.jupyter-widgets-disconnected::before, .pgm-run.jupyter-widgets-disconnected::before,
+.pgm-frame .jupyter-widgets-disconnected::before,
+.pgm-run .jupyter-widgets-disconnected::before { content: none }
 @keyframes pgm-appear { to { visibility: visible; max-height: 2em } }
 @keyframes pgm-fade { to { opacity: .55; filter: grayscale(1) } }
 

@@ -57,6 +57,7 @@ SHUT_DOWN = """async () => {
     const session = window.pgmagic_test?.panel.sessionContext;
     if (session?.session) await session.shutdown();
 }"""
+RESTART = """async () => { await window.pgmagic_test.panel.sessionContext.restartKernel(); }"""
 SELECT = """const {app, panel} = window.pgmagic_test;
     panel.content.activeCellIndex = index;
     panel.content.deselectAll();
@@ -117,6 +118,10 @@ class Notebook:
     def shut_down_kernel(self) -> None:
         """End the kernel as the menu does."""
         self.page.evaluate(SHUT_DOWN)
+
+    def restart_kernel(self) -> None:
+        """Restart the kernel as the menu does."""
+        self.page.evaluate(RESTART)
 
     def use_theme(self, theme: Literal["light", "dark"]) -> None:
         name = f"JupyterLab {theme.capitalize()}"

@@ -91,11 +91,40 @@ def test_the_panel_says_so_when_the_kernel_is_gone(connected):
     one.run(0)
     one.run(1)
     panel = one.output(1).locator(".pgm-frame")
-    gone = panel.get_by_text("kernel busy or gone").first
+    gone = panel.get_by_text("kernel gone").first
     expect(row_of(panel, "a")).to_be_visible()
     expect(gone).to_be_hidden()
     one.kill_kernel()
     expect(gone).to_be_visible()
+    expect(row_of(panel, "a")).to_be_visible()
+
+
+def test_the_panel_says_so_when_the_kernel_is_restarted(connected, until_active):
+    one = connected("%pg_pools", "%%pg a\nselect pg_sleep(60)")
+    one.run(0)
+    panel = one.output(0).locator(".pgm-frame")
+    one.start(1)
+    running = one.output(1).locator(".pgm-run")
+    expect(panel.get_by_role("button", name="Cancel a")).to_be_visible()
+    expect(running.get_by_role("button", name="Cancel")).to_be_visible()
+    one.restart_kernel()
+    for drawing in (panel, running):
+        expect(drawing.get_by_text("kernel gone").first).to_be_visible()
+        expect(drawing.get_by_text("no update").first).to_be_hidden()
+        expect(drawing.get_by_role("button")).to_have_count(0)
+    expect(panel.get_by_text("every second")).to_be_hidden()
+    until_active(0, 0)
+
+
+def test_the_panel_says_so_when_the_kernel_is_busy(connected):
+    one = connected("%pg_pools", "import time; time.sleep(6)")
+    one.run(0)
+    panel = one.output(0).locator(".pgm-frame")
+    expect(panel).to_contain_text("every second")
+    one.start(1)
+    expect(panel.get_by_text("kernel busy or gone").first).to_be_visible()
+    expect(panel.get_by_text("kernel gone").first).to_be_hidden()
+    expect(panel.get_by_text("kernel busy or gone").first).to_be_hidden()
 
 
 def test_a_panel_that_was_saved_alive_still_reads_when_exported(connected, chromium):
