@@ -130,7 +130,7 @@ RECORD: tuple[Option, ...] = (
         "--in-all", "in_all", "keep so many megabytes of rows at most; 512 by itself", "MB", _whole
     ),
     Option("--stop", "stop", "keep no more answers"),
-    Option("--clean", "clean", "delete the recordings that this kernel has not used"),
+    Option("--clean", "clean", "delete what this kernel has not recorded"),
 )
 
 SERVE: tuple[Option, ...] = (

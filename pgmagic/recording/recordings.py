@@ -203,14 +203,7 @@ class Recordings:
     def index(self) -> Index:
         """What targets meant. Raises `RecordingError` where the index can't be read."""
         path = self.directory / INDEX
-        if not path.exists():
-            return Index()
-        written = _read_json(path)
-        return Index(
-            databases=written["databases"],
-            groups={name: tuple(members) for name, members in written["groups"].items()},
-            default=written["default"],
-        )
+        return _read_index(path) if path.exists() else Index()
 
     def write(
         self,
@@ -342,9 +335,11 @@ class Recordings:
         return written.item
 
     def _write_index(self, index: Index) -> None:
-        merged = index.or_else(self.index)
         path = self.directory / INDEX
-        if merged != self.index or not path.exists():
+        # Read anew: another kernel may record into the same folder.
+        before = _read_index(path) if path.exists() else Index()
+        merged = index.or_else(before)
+        if merged != before or not path.exists():
             _write_file(
                 path,
                 _json(
@@ -356,11 +351,21 @@ class Recordings:
                     sort=False,  # patterns take databases in their order
                 ),
             )
-            self.__dict__["index"] = merged
+        self.__dict__["index"] = merged
 
     def _remove(self, names: Any) -> None:
         for name in names:
             (self.directory / name).unlink(missing_ok=True)
+
+
+def _read_index(path: Path) -> Index:
+    written = _read_json(path)
+    groups = written.get("groups", {})
+    return Index(
+        databases=written.get("databases", {}),
+        groups={name: tuple(members) for name, members in groups.items()},
+        default=written.get("default"),
+    )
 
 
 def _json(written: Mapping[str, Any], *, sort: bool = True) -> bytes:

@@ -65,16 +65,18 @@ class RecordMagics(MagicGroup):
         return folder_to_write(os.environ, self.client.recordings, notebook)
 
     def _clean(self) -> str:
-        """Delete what was neither recorded nor replayed since this kernel began."""
+        """Delete what was not recorded since this kernel began to."""
         tape = self.client.tape
-        if not isinstance(tape, Recorder | Replayer):
+        if isinstance(tape, Replayer):
+            return "a replay deletes nothing"
+        if not isinstance(tape, Recorder):
             raise RecordingError(
-                "--clean deletes what this kernel did not use, and it has used no recording",
+                "--clean deletes what this kernel has not recorded, and it records nothing",
                 hint="run the whole notebook in a fresh kernel with %pg_record in it, then clean",
             )
         if not tape.used:
             raise RecordingError(
-                "nothing was recorded or replayed yet: --clean would delete every recording",
+                "nothing was recorded yet: --clean would delete every recording",
                 hint="run the whole notebook first",
             )
         unused = [each for each in tape.recordings if each.name not in tape.used]
