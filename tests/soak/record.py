@@ -18,9 +18,9 @@ KEPT = 20  # examples of what is wrong
 
 # Seconds after the end of a fault in which it may still be the reason of an error: the circuit
 # stays open for as long as the settings say, and an attempt to connect may have begun before.
-AFTERWARDS = {Fault.BLACK_HOLE: 2.5, Fault.RESTART: 2.5, Fault.CRASH: 2.5}
+AFTERWARDS = dict.fromkeys((Fault.BLACK_HOLE, Fault.RESTART, Fault.CRASH, Fault.DELAY), 2.5)
 AT_ONCE = 0.05  # seconds: a connection that was idle is found broken by the next job
-GRAVE = (Fault.BLACK_HOLE, Fault.RESTART, Fault.CRASH, Fault.RESET, Fault.TERMINATE, Fault.DELAY)
+GRAVE = (*AFTERWARDS, Fault.RESET, Fault.TERMINATE)
 
 PASSING = (Fault.RESET, Fault.TERMINATE)  # over in a moment
 
