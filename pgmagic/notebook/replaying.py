@@ -16,6 +16,7 @@ IDLE: Final = (
     "pg_sandbox",
     "pg_serve",
     "pg_snapshot",
+    "pg_verify",
     "pg_write",
 )
 
