@@ -158,7 +158,7 @@ class Recording:
         return items
 
     def _read(self, file: Mapping[str, str]) -> bytes:
-        path = self.path.with_name(file["name"])
+        path = self.path.parent / Path(file["name"]).name
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -355,7 +355,8 @@ class Recordings:
 
     def _remove(self, names: Any) -> None:
         for name in names:
-            (self.directory / name).unlink(missing_ok=True)
+            if Path(name).name == name:  # a receipt from elsewhere names no file of ours
+                (self.directory / name).unlink(missing_ok=True)
 
 
 def _read_index(path: Path) -> Index:

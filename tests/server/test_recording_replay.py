@@ -395,3 +395,25 @@ async def test_what_a_session_does_is_replayed(client, tmp_path):
             assert_same(await ask(pg, sql, on=["a"], session="mine", write=True), expected)
         with pytest.raises(NotRecorded, match="--session"):
             await pg.query("select n from s", on="a", write=True)
+
+
+async def test_the_file_of_settings_says_what_is_done(client, database, tmp_path, monkeypatch):
+    monkeypatch.setenv("PASSWORD_OF_A", database.password)
+    monkeypatch.delenv("PGMAGIC_MODE", raising=False)
+    settings = f"""
+[databases.a]
+host = "{database.host}"
+port = {database.port}
+user = "{database.user}"
+database = "{database.name}"
+password_env = "PASSWORD_OF_A"
+"""
+    file = tmp_path / "pgmagic.toml"
+    file.write_text('mode = "record"\nrecordings = "kept"\n' + settings)
+    async with Client.from_config(tmp_path) as pg:
+        live = await pg.query("select 1 as one")
+    assert (tmp_path / "kept" / "index.json").is_file()
+    file.write_text('mode = "replay"\nrecordings = "kept"\n')
+    async with Client.from_config(tmp_path) as pg:
+        pd.testing.assert_frame_equal(await pg.query("select 1 as one"), live)
+        assert pg.replaying

@@ -466,6 +466,22 @@ def test_what_is_too_large_is_kept_without_rows(tmp_path):
             recording.outcomes()
 
 
+def test_a_receipt_from_elsewhere_reaches_no_file_outside_its_folder(tmp_path):
+    outside = tmp_path / "precious.txt"
+    outside.write_text("precious")
+    folder = tmp_path / "recordings"
+    asked = planned("select n from t")
+    recording = keep(folder, asked, answer(rows_of(1)))
+    [name] = recording.files
+    recording.path.write_text(recording.path.read_text().replace(name, "../precious.txt"))
+    [changed] = Recordings(folder)
+    with pytest.raises(RecordingError, match="can't be read"):
+        changed.outcomes()
+    keep(folder, asked, answer(rows_of(2)))
+    Recordings(folder).delete(changed)
+    assert outside.read_text() == "precious"
+
+
 def test_receipts_have_sorted_keys_and_one_item_a_line(tmp_path):
     recording = keep(tmp_path, planned("select n\nfrom t"), answer(rows_of(1)))
     text = recording.path.read_text()
