@@ -16,7 +16,6 @@ IDLE: Final = (
     "pg_sandbox",
     "pg_serve",
     "pg_snapshot",
-    "pg_verify",
     "pg_write",
 )
 
