@@ -308,6 +308,22 @@ class Activity:
         """Wait until so many queries run at the same moment."""
         self._until(lambda found: len(found) == count, within=within)
 
+    def until_some(self) -> None:
+        """Wait until any query runs."""
+        self._until(bool)
+
+    def ask(self, sql: str) -> list[Any]:
+        """Ask each server something; give the first value of each."""
+
+        async def ask() -> list[Any]:
+            values = []
+            for database in self.databases:
+                async with database.connection() as connection:
+                    values.append(await connection.fetchval(sql))
+            return values
+
+        return asyncio.run(ask())
+
     def until_streaming(self) -> None:
         """Wait until a backend is ahead of its client with the rows of a large result."""
         self._until(lambda found: "ClientWrite" in [backend.wait_event for backend in found])

@@ -4,7 +4,7 @@ import asyncio
 import time
 import traceback
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -15,28 +15,37 @@ from tests.faults.noise import listening
 from tests.faults.trial import Trial, Violation
 from tests.faults.world import World
 
-__all__ = ["FAULTS", "Fault", "Record", "fault", "run"]
+__all__ = ["FAULTS", "Fault", "Record", "complaint", "fault", "run"]
 
-Strike: TypeAlias = Callable[[Trial], Awaitable[None]]
+Strike: TypeAlias = Callable[..., Any]
 HUNG = 30.0  # seconds after which a trial counts as hung
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fault:
     """One kind of fault. `strike` brings it about, runs cells meanwhile, and says what is due.
 
-    `within` is the time of recovery in seconds, from the moment the cause is gone.
-    With `steps` it strikes once at every step of a cell, instead of at a random moment.
+    It is a coroutine function of a `Trial`, unless the fault has a runner of its own, `run_by`.
+
+    `within` is the time of recovery in seconds, from the moment the cause is gone. `of` is what
+    the report calls several that belong together. With `steps` it strikes once at every step of
+    a cell, instead of at a random moment.
     """
 
     number: int
     name: str
     promise: str
     strike: Strike
+    run_by: "Callable[[Fault, World, int], Record] | None" = None
     direct: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     within: float = 1.0
     steps: bool = False
+    of: str = ""
+
+    @property
+    def row(self) -> str:
+        return self.of or self.name
 
     def __str__(self) -> str:
         return f"{self.number:02} {self.name}"
@@ -70,6 +79,8 @@ def fault(number: int, name: str, promise: str, **more: Any) -> Callable[[Strike
 
 def run(fault: Fault, world: World, seed: int) -> Record:
     """Let a fault happen once, at moments that the seed decides, and check what must hold."""
+    if fault.run_by is not None:
+        return fault.run_by(fault, world, seed)
     started = time.monotonic()
     trial = Trial(
         world=world,
@@ -84,8 +95,7 @@ def run(fault: Fault, world: World, seed: int) -> Record:
         if noise:
             raise Violation("I4: besides, there was\n" + "\n".join(noise))
     except AssertionError as found:  # a Violation, or what a fault itself asserts
-        where = traceback.extract_tb(found.__traceback__)[-1]
-        violation = str(found) or f"{where.name} asserts: {where.line}"
+        violation = complaint(found)
     except TimeoutError:
         violation = f"it hung for {HUNG:g} s"
     return Record(
@@ -112,8 +122,14 @@ async def _happen(fault: Fault, trial: Trial) -> float:
     return recovery
 
 
+def complaint(error: AssertionError) -> str:
+    """Say what was asserted, also where the assertion itself does not."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return str(error) or f"{where.name} asserts: {where.line}"
+
+
 def _driven(work: Coroutine[Any, Any, float]) -> float:
-    """Run something to its end on a new loop, as a notebook does: interrupts do not end the loop."""
+    """Run something to its end on a new loop that, as a notebook's, survives interrupts."""
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         task = loop.create_task(work)

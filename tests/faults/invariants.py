@@ -9,7 +9,6 @@ I6  the next cells work, soon
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,9 +61,9 @@ async def after_close(trial: Trial, before: set["asyncio.Task[Any]"]) -> None:
 def no_file_left() -> Iterator[None]:
     """Check that all files and sockets that the block opened are closed."""
     files = Path("/proc/self/fd")
-    before = len(os.listdir(files))
+    before = len([*files.iterdir()])
     yield
-    left = len(os.listdir(files)) - before
+    left = len([*files.iterdir()]) - before
     if left > 0:
         raise Violation(f"I1: {left} files or sockets are left open")
 

@@ -10,6 +10,14 @@ from tests.faults.trial import Told, Trial, Violation
 WORKERS = 20
 
 
+@fault(0, "no fault", "everything is answered")
+async def nothing(trial: Trial) -> None:
+    for _ in range(5):
+        cells = [trial.read(lasting=0.02), trial.read("far", "near"), trial.write()]
+        for told in await asyncio.gather(*cells):
+            told.only()
+
+
 @fault(
     12,
     "more cells than connections",

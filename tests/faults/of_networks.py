@@ -37,7 +37,7 @@ async def black_hole_in_query(trial: Trial) -> None:
     if told.answered:
         raise Violation("it was answered through a black hole")
     seconds = time.monotonic() - pressed
-    trial.measured("interrupt, dead network", seconds)
+    trial.measured("--timeout, dead network" if limit else "interrupt, dead network", seconds)
     if seconds > LIMIT + ROOM:
         raise Violation(f"the cell went on for {seconds:.2f} s")
 

@@ -48,6 +48,7 @@ async def backend_killed(trial: Trial) -> None:
 async def restart_while_idle(trial: Trial) -> None:
     await asyncio.gather(*(trial.read() for _ in range(3)))
     if trial.random.random() < 0.5:
+        await trial.stop_disturbing()
         trial.world.restart()  # the loop stands still meanwhile, and has not heard of it
     else:
         await asyncio.to_thread(trial.world.restart)

@@ -65,7 +65,7 @@ async def disk_full(trial: Trial) -> None:
     finally:
         await trial.sql("drop table if exists heap")
         await trial.sql("drop tablespace if exists small")
-        subprocess.run(["umount", disk], check=True)
+        await asyncio.to_thread(subprocess.run, ["umount", disk], check=True)
         disk.rmdir()
 
 

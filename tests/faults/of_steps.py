@@ -153,5 +153,6 @@ for _path, _action, _cold in itertools.product(PATHS, ACTIONS, (False, True)):
         f"{_path}, {'without' if _cold else 'with'} an open connection, {_action} at every await",
         "ends at once; all of it is undone or told as unknown; reads that are cut off answer",
         steps=True,
+        of=f"a cell is {_action} at every await: {', '.join(PATHS)}",
         settings={"fail_max": 1000},
     )(every_step(_path, _action, _cold))

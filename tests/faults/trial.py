@@ -186,7 +186,7 @@ class Trial:
         return told
 
     def interrupt(self) -> float:
-        """Cancel all cells that run, but the neighbour's, as the stop button does; give the time."""
+        """Cancel all cells but the neighbour's, as the stop button does; give the time."""
         for task, targets in self._running.items():
             if targets != ("near",):
                 task.cancel()

@@ -11,18 +11,19 @@ from pathlib import Path
 
 import asyncpg
 
-from pgmagic.sandbox.binaries import Binaries
+from pgmagic.sandbox.binaries import Binaries, find_binaries
 from pgmagic.sandbox.server import Server
 from pgmagic.sandbox.watchdog import remove
-from tests.servers import TestDatabase
+from tests.servers import ORDERS, TestDatabase
 
-__all__ = ["LEDGER", "World", "opened"]
+__all__ = ["LEDGER", "World", "binaries_of", "opened"]
 
 LEDGER = "create table ledger (id bigint)"  # without a key: what is written twice stands twice
 SETTINGS = {
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
+    # On: else a server that is killed loses what it said was committed.
+    "synchronous_commit": "on",
     "deadlock_timeout": "50ms",
     "max_connections": "60",
 }
@@ -43,6 +44,11 @@ class World:
     def restart(self) -> None:
         """Start the server of `far` again, whether it still runs or not. Blocks."""
         self.server.restart()
+
+
+def binaries_of(choice: str) -> Binaries:
+    """Find the programs of a server, as `--pg` of the tests does. Raises `SandboxError`."""
+    return find_binaries(ORDERS[choice])
 
 
 @contextmanager
