@@ -86,7 +86,8 @@ _RULES = """
   font-weight: 600 }
 .jupyter-widgets-disconnected .pgm.live .stale, .jupyter-widgets-disconnected .pgm .now,
 .pgm-button.pgm-button.jupyter-widgets-disconnected { display: none }
-.jupyter-widgets-disconnected .pgm.live .fading { animation: none; opacity: .55;
+.jupyter-widgets-disconnected .pgm.live .fading,
+.jupyter-widgets-disconnected .pgm.live > header { animation: none; opacity: .55;
   filter: grayscale(1) }
 .pgm-frame.jupyter-widgets-disconnected::before, .pgm-run.jupyter-widgets-disconnected::before,
 .pgm-frame .jupyter-widgets-disconnected::before,

@@ -64,3 +64,37 @@ def test_pictures_of_a_caption_and_of_an_error(connected, pictures, theme):
     for index, name in enumerate(("caption", "error")):
         cell = one.page.locator(".jp-Notebook .jp-Cell").nth(index)
         cell.screenshot(path=pictures / f"{name}-{theme}.png")
+
+
+ORDERS = """%%pg a b --write
+create table customers (id int primary key, country text);
+insert into customers select n, (array['DE', 'FR', 'NO'])[n % 3 + 1] from generate_series(1, 500) n;
+create table orders (id int primary key, customer int references customers, amount numeric);
+insert into orders select n, n % 500 + 1, n % 90 from generate_series(1, 40000) n;
+analyze"""
+PLAN = """%%pg a b --analyze
+select c.country, sum(o.amount) from orders o join customers c on c.id = o.customer
+where o.amount > 12 group by c.country order by 2 desc"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_picture_of_a_plan(connected, pictures, theme):
+    one = connected(ORDERS, PLAN)
+    one.use_theme(theme)
+    one.run(0)
+    one.run(1)
+    plan = one.output(1).locator(".pgm-plans")
+    expect(plan).to_contain_text("Hash Join")
+    plan.screenshot(path=pictures / f"plan-{theme}.png")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_picture_of_a_panel_whose_kernel_is_gone(notebook, pictures, theme):
+    one = notebook(PANEL)
+    one.use_theme(theme)
+    one.run(0)
+    panel = one.output(0).locator(".pgm-frame")
+    expect(panel.get_by_role("button")).to_have_count(3)
+    one.restart_kernel()
+    expect(panel.get_by_text("kernel gone").first).to_be_visible()
+    panel.screenshot(path=pictures / f"panel-gone-{theme}.png")
