@@ -22,6 +22,7 @@ from pgmagic.errors import (
 from pgmagic.language.line import Cell
 from pgmagic.language.options import Options
 from pgmagic.recording import Recordings, Room
+from tests.server.test_columns_values import ORDINARY, literals
 
 ROOT = Path(__file__).parents[2]
 
@@ -162,6 +163,19 @@ async def test_every_kind_of_cell_is_replayed_as_it_was(client, database, tmp_pa
             options = {"values": {"name": database.name}} | options
             assert_same(await ask(pg, sql, **options), expected)
         assert pg.tape.used == {each.name for each in Recordings(tmp_path)}
+
+
+async def test_every_type_is_replayed_as_it_was(client, tmp_path):
+    client.record(tmp_path)
+    cells = [
+        f"select v from (values {literals(values, type_)}, (-1, null)) t(n, v) order by n"
+        for type_, (values, _, _) in ORDINARY.items()
+    ]
+    live = [await ask(client, sql) for sql in cells]
+    async with replayed(tmp_path) as pg:
+        for sql, expected in zip(cells, live, strict=True):
+            assert expected[0] == "answered", expected
+            assert_same(await ask(pg, sql), expected)
 
 
 async def test_no_socket_is_opened_and_no_file_of_settings_is_needed(client, tmp_path):
