@@ -155,9 +155,7 @@ def _print(checks: Sequence[CellCheck]) -> None:
         print("\n".join(text_table(VERDICTS, verdicts(checks), width=width)), end="\n\n")
     if lines := differences(checks):
         for line in lines:
-            if line["recorded"] is not None and line["live"] is not None:
-                line["recorded"], line["live"] = around_difference(
-                    line["recorded"], line["live"], LONGEST
-                )
+            cut = around_difference(line["recorded"], line["live"], LONGEST)
+            line["recorded"], line["live"] = cut
         print("\n".join(text_table(DIFFERENCES, lines, width=width)), end="\n\n")
     print(summary(checks))

@@ -89,24 +89,24 @@ def verdicts(checks: Sequence[CellCheck]) -> list[dict[str, str]]:
     ]
 
 
-def differences(checks: Sequence[CellCheck]) -> list[dict[str, str | None]]:
+def differences(checks: Sequence[CellCheck]) -> list[dict[str, str]]:
     """Give a line for each thing that differs, as in the columns `DIFFERENCES`."""
-    lines: list[dict[str, str | None]] = []
+    lines: list[dict[str, str]] = []
     for cell in checks:
         for check in cell.checks:
-            where: dict[str, str | None] = {"cell": cell.cell, "database": check.database}
+            where = {"cell": cell.cell, "database": check.database}
             lines += [
                 where
                 | {
                     "what": change.what,
-                    "row": change.row,
-                    "column": change.column,
-                    "recorded": change.before,
-                    "live": change.after,
+                    "row": change.row or "",
+                    "column": change.column or "",
+                    "recorded": change.before or "",
+                    "live": change.after or "",
                 }
                 for change in check.changes
             ]
             if check.left_out:
-                more = where | dict.fromkeys(DIFFERENCES[2:])
+                more = where | dict.fromkeys(DIFFERENCES[2:], "")
                 lines.append(more | {"what": f"… and {check.left_out:,} more"})
     return lines

@@ -13,4 +13,6 @@ def cell_of(shell: InteractiveShell) -> Origin:
     """Give the number of the cell that runs, and its id where the front end tells it."""
     # ipykernel's shell keeps the message that it answers; a terminal's has none.
     asked: dict[str, Any] = getattr(shell, "get_parent", dict)() or {}
-    return Origin(number=shell.execution_count, id=asked.get("metadata", {}).get("cellId"))
+    # Not `execution_count`: of which cell it is while one runs differs between IPython's versions.
+    number = len(shell.history_manager.input_hist_raw) - 1
+    return Origin(number=number, id=asked.get("metadata", {}).get("cellId"))
