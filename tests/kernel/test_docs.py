@@ -15,6 +15,7 @@ PAGES = [
     "docs/cells.md",
     "docs/saved-queries.md",
     "docs/big-results.md",
+    "docs/scale.md",
     "docs/snapshots.md",
     "docs/reproducible.md",
 ]
