@@ -73,7 +73,7 @@ async def _check(
     if isinstance(before, Failure):
         return _not_verified(name, f"it failed when it was recorded: {_said(before.error)}")
     if name not in client.databases:
-        return _not_verified(name, f"no database {name} is configured here", failed=True)
+        return _not_verified(name, "no database of this name is configured here", failed=True)
     options = {name: FrameOptions(limit=plan.cell.options.limit)}
     budget = Budget(client.max_result_bytes)
     [after] = await dispatch(plan, client.pool, options, Watch(), budget)

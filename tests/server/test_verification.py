@@ -193,7 +193,7 @@ async def test_a_database_that_is_not_configured_is_named(flights, keep):
     recording = await keep("a b", "select id from flights")
     await flights.remove("b")
     check = await checked(flights, recording)
-    assert check.what == "b: no database b is configured here"
+    assert check.what == "b: no database of this name is configured here"
     assert check.checks[1].failed
 
 
