@@ -134,13 +134,14 @@ def _fixed(
     values: pa.ChunkedArray, source: PgType, type_: PgType, name: str, options: FrameOptions
 ) -> Any:
     """Make the pandas array of a column of the agreed type."""
-    if not values.num_chunks:  # so that an enum has its labels, rows or not
-        values = pa.chunked_array([pa.array([], values.type)])
     if _is_text(type_, options):
         return pd.array(_texts(values, source), dtype="str")
     interpreted, note = interpret([Piece(values, source)], type_, options)
     if note is None and interpreted.type in NULLABLE:
         return NULLABLE[interpreted.type].__from_arrow__(interpreted)
+    if pa.types.is_dictionary(interpreted.type) and not len(interpreted):
+        labels = pd.Index(list(wire_type(type_).labels), dtype="str")  # rows or not
+        return pd.Categorical.from_codes([], categories=labels, ordered=True)
     series, further = to_series(interpreted, type_, options)
     if note or further:
         raise _misfit(name, note or further or "", type_)
@@ -159,7 +160,8 @@ def _texts(values: pa.ChunkedArray, source: PgType) -> pa.ChunkedArray:
         [
             pa.array([None if v is None else write(v) for v in chunk.to_pylist()], "large_string")
             for chunk in values.chunks
-        ]
+        ],
+        pa.large_string(),
     )
 
 
