@@ -82,11 +82,11 @@ class Opening:
                 self._name, error=type(error).__name__, sqlstate=getattr(error, "sqlstate", None)
             )
             limit = min(timeout, self._connector.connect_timeout)
-            # Frames of the driver hold the password.
-            error.__traceback__ = None
-            raise not_connected(
+            failed = not_connected(
                 error, database=self._name, where=self._connector.where, timeout=limit
-            ) from None
+            )
+        # Frames of the driver hold the password: raised here, the error has none of them behind it.
+        raise failed
 
     async def apart(self) -> tuple[Connection, float]:
         """Open a connection beside the pool; give the seconds that it took as well."""

@@ -174,13 +174,31 @@ def _passfile_source(
 
 def _provided(name: str, provider: PasswordProvider) -> PasswordSource:
     async def ask_provider() -> str | None:
-        answer = provider()
-        password = await answer if inspect.isawaitable(answer) else answer
-        if not isinstance(password, str):
-            raise SettingsError(f"{name}: password gave {type(password).__name__} instead of text")
-        return password
+        try:
+            answer = provider()
+            password = await answer if inspect.isawaitable(answer) else answer
+        except Exception as error:
+            failed = _failed(name, "password", error)
+        else:
+            if isinstance(password, str):
+                return password
+            failed = SettingsError(
+                f"{name}: password gave {type(password).__name__} instead of text"
+            )
+        raise failed
 
     return ask_provider
+
+
+def _failed(name: str, what: str, error: Exception) -> SettingsError:
+    """Say that a source failed, without its words and its frames: they may hold the password.
+
+    Raise it outside the block that caught the error, which would stay behind it otherwise.
+    """
+    return SettingsError(
+        f"{name}: {what} failed with {type(error).__name__}",
+        hint="called on its own, it says more",
+    )
 
 
 def _from_variable(
@@ -198,8 +216,13 @@ def _from_variable(
 def _from_keyring(account: str) -> PasswordSource:
     async def ask_keyring() -> str | None:
         keyring = import_module("keyring")
-        # It may wait for the user to unlock it.
-        password = await asyncio.to_thread(keyring.get_password, KEYRING_SERVICE, account)
+        failed = None
+        try:  # it may wait for the user to unlock it
+            password = await asyncio.to_thread(keyring.get_password, KEYRING_SERVICE, account)
+        except Exception as error:
+            failed = _failed(account, "the keyring", error)
+        if failed is not None:
+            raise failed
         if password is None:
             raise SettingsError(
                 f"the keyring has no password for {account}",

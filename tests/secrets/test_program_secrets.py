@@ -1,0 +1,217 @@
+"""Each place of a password, under each kind of fault: what is told holds nothing of it."""
+
+import asyncio
+import copy
+import gc
+import logging
+import pickle
+import socket
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.ultratb import FormattedTB
+
+from pgmagic.client import Client
+from pgmagic.errors import PgMagicError
+from pgmagic.http.exposition import as_json, as_prometheus, health
+from tests.hostile import wire
+from tests.hostile.lies import LIES
+from tests.hostile.scripted import ScriptedServer, settings_of
+from tests.proxy import FaultProxy
+from tests.secrets.canary import CANARY, WRONG, leaks
+from tests.secrets.sources import SOURCES, settings_from
+from tests.servers import Administrator, TestDatabase
+
+ROLE = "canary"
+MODES = ("Plain", "Context", "Verbose", "Minimal", "Docs")
+LOGGERS = (None, "pgmagic", "asyncpg", "asyncio", "asyncpg.pool")
+
+SCRIPTS = {
+    "garbage": {"startup": bytes(range(256))},
+    "cleartext": {"startup": wire.authentication(3)},
+    "cleartext, then garbage": {"startup": wire.authentication(3) + b"\xff" * 50},
+    "MD5, then silence": {"startup": wire.authentication(5, b"salt")},
+    "no version": {"startup": wire.greeting(server_version="banana")},
+    "SCRAM that is none": LIES["continues SCRAM with nonsense"],
+    "a description that is none": LIES["describes a column without a name"],
+    "rows that are none": LIES["copies half a number"],
+}
+ON_THE_SERVER = {
+    "works": "select 1 as one",
+    "a syntax error": "selec 1",
+    "a failing function": "do $$ begin raise exception 'no <b>'; end $$",
+    "a statement that takes too long": "select pg_sleep(9)",
+}
+ON_THE_WAY = ("refused", "black hole", "cut", "reset", "no TLS", "no database", "no such role")
+
+
+@pytest.fixture(scope="module")
+def role(administrator: Administrator) -> Iterator[str]:
+    secret = CANARY.replace("'", "''")
+    administrator.execute("set standard_conforming_strings = on")
+    administrator.execute(f"create role {ROLE} login password '{secret}'")
+    yield ROLE
+    administrator.execute(f"drop role {ROLE}")
+
+
+def told_by(error: BaseException, *modes: str) -> list[Any]:
+    """Give all that somebody may print, log, save or send of an error.
+
+    `modes` are those of %xmode, which take long; without any it is all of them.
+    """
+    kind, trace = type(error), error.__traceback__
+    texts: list[Any] = [str(error), repr(error), repr(vars(error)), repr(error.args)]
+    seen = traceback.TracebackException(kind, error, trace, capture_locals=True)
+    texts += list(seen.format(chain=True))
+    for mode in modes or MODES:
+        shown = FormattedTB(mode=mode, theme_name="nocolor")
+        texts.append(shown.stb2text(shown.structured_traceback(kind, error, trace)))
+    with suppress(Exception):
+        texts.append(pickle.dumps(error))
+    for behind in (error.__context__, error.__cause__):
+        if behind is not None:  # it is not shown, but some tools look there all the same
+            texts += traceback.TracebackException.from_exception(
+                behind, capture_locals=True
+            ).format()
+    if isinstance(error, PgMagicError):
+        texts += [*error.report(), *error._render_traceback_(), repr(copy.copy(error))]
+    return texts
+
+
+def told_by_client(client: Client) -> list[Any]:
+    texts: list[Any] = [repr(client), repr(vars(client)), client.listing().to_json()]
+    statistics = client.statistics()
+    texts += [repr(statistics), *(repr(asdict(each)) for each in statistics)]
+    texts += [repr(as_json(each)) for each in statistics] + [repr(health(statistics))]
+    texts += [as_prometheus(statistics), as_prometheus(statistics, openmetrics=True)]
+    for settings in client.databases.values():
+        texts += [repr(settings), repr(asdict(settings)), repr(copy.deepcopy(settings))]
+        with suppress(Exception):
+            texts.append(pickle.dumps(settings))
+    for pool in client._pools.values():
+        texts += [repr(pool), repr(vars(pool)), repr(vars(pool._connector))]
+        with suppress(PgMagicError, TypeError):  # an SSL context is not copied
+            texts += [repr(pool.endpoint), repr(asdict(pool.endpoint))]
+    return texts
+
+
+async def ask(client: Client, sql: str, *modes: str) -> list[Any]:
+    """Ask, and give all that is told of it."""
+    try:
+        frame = await asyncio.wait_for(client.query(sql, on="h"), timeout=8)
+    except TimeoutError:
+        raise
+    except Exception as error:
+        # What is no error of ours is told by its frames.
+        return told_by(error, *modes)
+    return [repr(frame), repr(getattr(frame, "attrs", "")), pickle.dumps(frame)]
+
+
+@pytest.mark.parametrize("secret", [CANARY, WRONG], ids=["right", "wrong"])
+@pytest.mark.parametrize("source", SOURCES)
+async def test_nothing_that_is_told_holds_the_password(
+    source: str,
+    secret: str,
+    database: TestDatabase,
+    role: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+):
+    for name in LOGGERS:
+        caplog.set_level(logging.DEBUG, logger=name)
+    loop = asyncio.get_running_loop()
+    stray: list[str] = []
+    loop.set_exception_handler(lambda _, context: stray.append(repr(context)))
+
+    async def answer(account: str) -> str:
+        return secret
+
+    async def try_out(kind: str, sql: str, port: int, **changes: Any) -> None:
+        where = {"host": "127.0.0.1", "port": port, "user": role, "database": database.name}
+        where |= {name: changes.pop(name) for name in tuple(changes) if name in where}
+        limits = {"connect_timeout": 0.3, "acquire_timeout": 0.6, "command_timeout": 0.5}
+        settings = settings_from(source, secret, where, monkeypatch, tmp_path, **(limits | changes))
+        async with Client(ask=answer) as client:
+            await client.add(settings)
+            # Each kind of fault meets each mode, in one place or another.
+            texts = await ask(client, sql, MODES[(SOURCES.index(source) + len(tried)) % len(MODES)])
+            texts += told_by_client(client)
+        for text in texts:
+            assert leaks(text) == [], f"{kind}: {text!r}"
+        tried.append(kind)
+
+    tried: list[str] = []
+    for kind, sql in ON_THE_SERVER.items():
+        await try_out(kind, sql, database.port, statement_timeout=0.2)
+    for kind, script in turn(SCRIPTS, source, secret).items():
+        async with ScriptedServer(script) as server:
+            await try_out(kind, "select 1", server.port)
+            if kind == "cleartext" and source != "prompt":
+                assert leaks(bytes(server.heard)), "the test would not notice a password"
+    async with AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(FaultProxy(database))
+        for kind in turn(dict.fromkeys(ON_THE_WAY), source, secret):
+            proxy.blackhole, proxy.refuse = kind == "black hole", kind == "reset"
+            proxy.cut_after = 40 if kind == "cut" else None
+            changes: dict[str, Any] = {
+                "no TLS": {"sslmode": "require"},
+                "no database": {"database": "nowhere"},
+                "no such role": {"user": "nobody"},
+            }.get(kind, {})
+            port = free_port() if kind == "refused" else proxy.port
+            await try_out(kind, "select 1", port, **changes)
+    gc.collect()
+    told = [caplog.text, *map(repr, (record.__dict__ for record in caplog.records)), *stray]
+    out, err = capfd.readouterr()
+    assert len(tried) > len(ON_THE_SERVER)
+    assert [text for text in [*told, out, err] if leaks(text)] == []
+    assert "pgmagic.events" in {record.name for record in caplog.records}
+
+
+@pytest.mark.parametrize("kind", [ValueError, OSError, KeyError])
+async def test_a_callable_that_fails_is_not_quoted(kind, tmp_path):
+    def rotate() -> str:
+        token = CANARY
+        raise kind(f"{token} has expired")
+
+    async with ScriptedServer({}) as server, Client() as client:
+        await client.add(settings_of(server.port, password=rotate))
+        texts = await ask(client, "select 1")
+    assert "password" in texts[0]
+    assert [text for text in texts if leaks(text)] == []
+
+
+async def test_the_search_would_find_it_in_a_frame():
+    def fail(password: str) -> None:
+        raise RuntimeError("no")
+
+    try:
+        fail(CANARY)
+    except RuntimeError as error:
+        texts = told_by(error)
+    assert any(leaks(text) for text in texts)
+    shown = FormattedTB(mode="Verbose", theme_name="nocolor")
+    try:
+        fail(CANARY)
+    except RuntimeError:
+        assert leaks(shown.stb2text(shown.structured_traceback(*sys.exc_info())))
+
+
+def turn(kinds: dict[str, Any], source: str, secret: str) -> dict[str, Any]:
+    """Give every third kind: each meets several sources, with a right password and a wrong one."""
+    first = SOURCES.index(source) + (secret == WRONG)
+    return {kind: each for n, (kind, each) in enumerate(kinds.items()) if (n + first) % 3 == 0}
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
