@@ -79,6 +79,8 @@ class Speed:
         self._seen: deque[tuple[float, int]] = deque([(0.0, 0)], maxlen=looks)
 
     def look(self, elapsed: float, count: int) -> float:
+        if count < self._seen[-1][1]:  # sent again: counted anew
+            self._seen.clear()
         self._seen.append((elapsed, count))
         (then, before), (now, after) = self._seen[0], self._seen[-1]
         return (after - before) / (now - then) if now > then else 0.0

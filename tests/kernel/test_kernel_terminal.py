@@ -40,11 +40,40 @@ class Terminal:
 
     def run(self, *lines: str) -> str:
         """Type a cell and wait for its end; give all that appeared."""
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.raw(*lines))
+
+    def raw(self, *lines: str) -> str:
+        """Run a cell; give all that the terminal got, with what moves its cursor."""
         self.enter(*lines)
+        return self.end()
+
+    def end(self) -> str:
+        """Wait until what was typed has run."""
         mark = f"{next(self._numbers):03}"
         self.enter(f"print('<{mark[0]}' '{mark[1:]}>')")  # as typed it does not match
         self.child.expect_exact(f"<{mark}>")
-        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.child.before)
+        return self.child.before
+
+
+def screens(raw: str) -> Iterator[list[str]]:
+    """Give what a terminal shows, each time before its cursor moves up, and at the end.
+
+    Only what pgmagic uses is understood: lines, the cursor up, and clearing what is below.
+    """
+    shown, row = [""], 0
+    for part in re.split(r"(\r?\n|\x1b\[[0-9]*[AJ])", raw):
+        if part.endswith("A") and part.startswith("\x1b"):
+            yield list(shown)
+            row = max(0, row - int(part[2:-1] or 1))
+        elif part.startswith("\x1b"):
+            del shown[row + 1 :]
+            shown[row] = ""
+        elif part.endswith("\n"):
+            row += 1
+            shown += [""] * (row + 1 - len(shown))
+        elif text := part.replace("\r", ""):
+            shown[row] = text
+    yield shown
 
 
 @pytest.fixture
@@ -99,3 +128,34 @@ def test_a_session_in_a_terminal(terminal: Terminal, own_activity: Activity) -> 
     for complaint in ("Traceback", "never awaited", "was destroyed"):
         assert complaint not in terminal.child.before
     own_activity.until_gone()
+
+
+def test_the_progress_of_a_cell_is_written_in_place(
+    terminal: Terminal, own_activity: Activity
+) -> None:
+    terminal.run("%load_ext pgmagic")
+    sql = "select n, pg_sleep(0.02), repeat('x', 4000) as x from generate_series(1, 60) n"
+    raw = terminal.raw("%%pg a b", f"late << {sql}")
+    *running, left = screens(raw[re.search(r"[▸◷] a\b", raw).start() :])
+    drawn = [[line for line in screen if re.match(r"[▸◷✓] [ab]\b", line)] for screen in running]
+    assert len(drawn) >= 3
+    assert all([line[2] for line in lines] == ["a", "b"] for lines in drawn)
+    counts = [int(n) for lines in drawn for n in re.findall(r"a +(\d+) rows", lines[0])]
+    assert counts == sorted(counts)
+    assert len(set(counts)) > 1
+    assert any("rows/s" in line for line in drawn[-1])
+    # At the end the caption stands in its place.
+    assert not any(re.match(r"[▸◷✓] [ab]\b", line) for line in left)
+    assert any(line.startswith("a 60 · b 60 rows") for line in left)
+
+    assert "▸" not in terminal.raw("%pg a select 1 as one")  # as fast as this one shows nothing
+
+    terminal.enter("%%pg a b", "select pg_sleep(60)")
+    own_activity.until(2)
+    terminal.child.expect("▸ a.*▸ b")
+    terminal.child.expect_exact("\x1b[2A")
+    terminal.child.send(CONTROL_C)
+    rest = terminal.end()
+    assert "cancelled on the server" in rest
+    *_, left = screens(rest[: rest.index("cancelled")])
+    assert not any(re.match(r"[▸◷] [ab]\b", line) for line in left)

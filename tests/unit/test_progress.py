@@ -69,6 +69,13 @@ def test_speed_before_any_time_has_passed():
     assert Speed().look(0.0, 0) == 0
 
 
+def test_speed_of_rows_that_are_sent_again_is_not_negative():
+    speed = Speed()
+    assert speed.look(1, 1000) == 1000
+    assert speed.look(2, 0) == 0
+    assert speed.look(3, 500) == 500
+
+
 def test_lines_fit_into_a_terminal():
     seen = watch(**{"a" * 60: "waiting for a connection", "東京" * 20: 5})
     drawn = lines_text(looked_at(seen, "a" * 60, "東京" * 20), columns=40)
