@@ -70,9 +70,10 @@ class Pools:
 
     async def add(self, settings: DatabaseSettings) -> None:
         """Add a database, or replace one of the same name and close its old pool."""
-        if pool := self._pools.pop(settings.name, None):
+        pool = self._pools.pop(settings.name, None)
+        self.databases[settings.name] = settings  # first: cells go on asking while the old closes
+        if pool is not None:
             await pool.close()
-        self.databases[settings.name] = settings
 
     def targets(self, words: Sequence[str]) -> tuple[str, ...]:
         """Resolve names, patterns and groups. Raises `UnknownDatabase`."""
@@ -96,9 +97,9 @@ class Pools:
 
     async def remove(self, *names: str) -> None:
         """Forget databases, and close their pools."""
-        await self.close(*names)
-        for name in names:
+        for name in names:  # first, as in `add`
             self.databases.pop(name, None)
+        await self.close(*names)
 
     def cancel(self, name: str, query: int) -> None:
         """Cancel a running query by the id that the statistics give it. From any thread."""

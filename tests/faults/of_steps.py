@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from pgmagic.errors import ConnectFailed, ConnectionLost, NotCommitted, QueryError
+from pgmagic.errors import ConnectFailed, ConnectionLost, NotCommitted, QueryError, SnapshotEnded
 from tests.faults.catalogue import fault
 from tests.faults.invariants import nothing_left
 from tests.faults.stepping import Steps, stepping, without_steps
@@ -49,6 +49,19 @@ async def in_parts(trial: Trial) -> Told:
     return told
 
 
+async def in_snapshot(trial: Trial) -> Told:
+    """Hold both databases, ask them, and let them go."""
+
+    async def work() -> pd.DataFrame:
+        async with trial.client.snapshot(*BOTH, seconds=60):
+            return await trial.client.query("select 42 as n", on=BOTH)
+
+    told = await trial.note(work(), BOTH)
+    if told.answered and told.value["n"].tolist() != [42, 42]:
+        raise Violation("I3: the snapshot shows something else")
+    return told
+
+
 async def in_transaction(trial: Trial) -> Told:
     """Read in a session's own transaction, which must go on, or be aborted as in psql."""
     with without_steps():
@@ -81,6 +94,7 @@ PATHS: dict[str, Path] = {
     "a --to file": to_file,
     "a frame written to two": frame,
     "a --parallel read": in_parts,
+    "a snapshot": in_snapshot,
 }
 CHANGES_NOTHING = {"a read", "a long read", "a fan-out"}  # and so is asked again
 
@@ -139,7 +153,7 @@ def _due(told: Told, path: str, action: str) -> None:
     elif path in CHANGES_NOTHING:
         allowed = ()
     else:
-        allowed = (ConnectionLost, NotCommitted, ConnectFailed)
+        allowed = (ConnectionLost, NotCommitted, ConnectFailed, SnapshotEnded)
     told.only(*allowed)
 
 
