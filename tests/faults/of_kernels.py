@@ -18,7 +18,7 @@ from tests.kernels import Activity, Kernel, Reply, configure, start_kernel
 
 LIMIT = 2.0  # seconds
 ROOM = 0.5  # seconds more, for a machine that is busy
-STOPS = 4  # presses of the button in one kernel
+STOPS = 12  # presses of the button in one kernel
 
 LONG = "select pg_sleep(30)"
 TERMINATE = (

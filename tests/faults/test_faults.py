@@ -12,17 +12,20 @@ SLOW = {6, 7, 22, 28, 29, 30}
 # Of the many ways to strike at every await, those that share the least.
 STEPS = (
     "a read, with an open connection, cancelled",
-    "a fan-out, with an open connection, hit by KeyboardInterrupt",
-    "a fan-out, without an open connection, cut off",
-    "a write, with an open connection, cut off",
+    "a read, with an open connection, hit by KeyboardInterrupt",
+    "a fan-out, with an open connection, cut off",
     "a write on two, with an open connection, cancelled",
     "a session's transaction, with an open connection, cancelled",
     "a session, without an open connection, cancelled",
     "a --to file, with an open connection, cancelled",
-    "a frame written to two, with an open connection, cut off",
     "a snapshot, with an open connection, cancelled",
 )
-FAULTS = [fault for fault in every_fault() if not fault.steps or fault.name.startswith(STEPS)]
+# The stop button is pressed by tests/kernel, at moments that they choose.
+FAULTS = [
+    fault
+    for fault in every_fault()
+    if "stop button" not in fault.name and (not fault.steps or fault.name.startswith(STEPS))
+]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
