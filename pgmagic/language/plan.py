@@ -149,8 +149,10 @@ def _explained(
             "a plan is shown of one statement, and here are several",
             "put what comes before it into a cell of its own, with --session where it has to stay",
         )
-    if options.to is not None or options.parallel is not None:
-        raise CellError("--explain and --analyze show a plan: they take no --to and no --parallel")
+    if options.to is not None or options.parallel is not None or options.dask:
+        raise CellError(
+            "--explain and --analyze show a plan: they take no --to, no --parallel and no --dask"
+        )
     may_write = not all(step.read_only for step in steps)
     if options.analyze and may_write and (options.session or options.autocommit):
         raise CellError(
@@ -265,12 +267,10 @@ def _check_dask(plan: Plan) -> None:
             "--dask is for a cell of one statement that reads",
             "workers run it again where one of them is lost",
         )
-    for name in ("write", "session", "autocommit", "parallel", "to", "limit", "all", "split"):
+    others = "write session autocommit parallel to limit all split partial"
+    for name in others.split():
         if getattr(options, name) not in (None, False):
             raise CellError(f"--dask and --{name} don't go together")
-    for name in ("partial", "explain", "analyze"):
-        if getattr(options, name):
-            raise CellError(f"--dask reads nothing yet: it takes no --{name}")
     if options.as_ != "pandas":
         raise CellError(f"--dask gives frames of pandas: it takes no --as {options.as_}")
     if options.partitions is not None or options.by is not None:
