@@ -6,16 +6,19 @@ import getpass
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+from pgmagic import sandbox
 from pgmagic.client import Client
 from pgmagic.columns import Verdict
 from pgmagic.database.configuration import Configuration, load
 from pgmagic.errors import CellError, PgMagicError
 from pgmagic.language.options import seconds
 from pgmagic.notebook_runs import Doing, run_notebook
+from pgmagic.playing import add_sandbox
 from pgmagic.recording import Recordings, folder_to_read
 from pgmagic.text_table import around_difference, text_table
 from pgmagic.verification import verify
@@ -67,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--timeout", type=_seconds, metavar="SECONDS", help="give up on a cell after so long"
     )
+    command.add_argument(
+        "--sandbox", action="store_true", help="start the databases of %%pg_sandbox for it"
+    )
     command.set_defaults(run=lambda given: asyncio.run(_verify(given)))
     modes: tuple[tuple[Doing, str], ...] = (
         ("record", "run a notebook, and keep what the databases answer"),
@@ -111,13 +117,27 @@ async def _verify(given: argparse.Namespace) -> int:
     configuration = load(given.notebook.absolute().parent)
     recordings = Recordings(_folder(given, configuration))
     ask = _ask if sys.stdin.isatty() else None
-    async with Client(configuration, ask=ask) as client:
+    async with Client(configuration, ask=ask) as client, _sandbox(client, wanted=given.sandbox):
         checks = [
             check
             async for check in verify(client, recordings, on=given.targets, timeout=given.timeout)
         ]
     _print(checks)
     return _exit_code(checks)
+
+
+@asynccontextmanager
+async def _sandbox(client: Client, *, wanted: bool) -> AsyncIterator[None]:
+    if not wanted:
+        yield
+        return
+    servers = await asyncio.to_thread(sandbox.start)
+    try:
+        await add_sandbox(client, servers)
+        yield
+        await client.close(*servers.databases)
+    finally:
+        await asyncio.to_thread(servers.stop)
 
 
 async def _ask(account: str) -> str:

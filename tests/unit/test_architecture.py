@@ -18,7 +18,7 @@ FLOORS = [
     {"database", "columns"},
     {"watch", "journal", "receipts", "verified", "export", "parallel", "snapshots"},
     {"answers", "voting", "pools", "recording"},
-    {"execution", "writing"},
+    {"execution", "writing", "playing"},
     {"dispatch"},
     {"dask"},
     {"client", "http"},

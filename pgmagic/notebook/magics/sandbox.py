@@ -2,18 +2,17 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import line_magic, magics_class, no_var_expand
 
 from pgmagic import sandbox
-from pgmagic.database.settings import DatabaseSettings
 from pgmagic.errors import CellError
 from pgmagic.language.line import read_words
 from pgmagic.notebook.display import LineProgress, show_text
 from pgmagic.notebook.help import SANDBOX, described
 from pgmagic.notebook.magics.group import MagicGroup
+from pgmagic.playing import add_sandbox
 
 if TYPE_CHECKING:
     from pgmagic.sandbox.databases import Sandbox
@@ -74,18 +73,7 @@ class SandboxMagics(MagicGroup):
         if self._sandbox is not None:
             await self._stop_sandbox()
         self._sandbox = await asyncio.to_thread(sandbox.start, progress, reset=reset)
-        for name, address in self._sandbox.databases.items():
-            await self.client.add(
-                DatabaseSettings(
-                    name=name,
-                    host=address.host,
-                    port=address.port,
-                    user=address.user,
-                    database=address.database,
-                    password=partial(getattr, address, "password"),
-                )
-            )
-        self.client.groups["sandbox"] = tuple(self._sandbox.databases)
+        await add_sandbox(self.client, self._sandbox)
         names = ", ".join(self._sandbox.databases)
         progress.conclude(f"{names} are running; @sandbox means all of them")
 
