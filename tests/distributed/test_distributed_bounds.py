@@ -8,8 +8,6 @@ import pytest
 
 import pgmagic.dask
 
-pytestmark = pytest.mark.timeout(180)  # seconds: processes start and die
-
 # 2,100 rows of each database, two milliseconds for each: long enough to be looked at.
 SLOW = "select l_orderkey, pg_sleep(0.002)::text as slept from lineitem where l_linenumber = 7"
 

@@ -12,8 +12,6 @@ import pytest
 import pgmagic.dask
 from pgmagic.client import Client
 
-pytestmark = pytest.mark.timeout(180)  # seconds: processes start and die
-
 SLOW = "select l_orderkey, l_quantity, pg_sleep(0.002)::text as slept from lineitem"
 ACTIVE = (
     "select count(*) from pg_stat_activity where datname = current_database() "

@@ -8,8 +8,6 @@ import textwrap
 import asyncpg
 import pytest
 
-pytestmark = pytest.mark.timeout(180)  # seconds: processes start and die
-
 MEASURED = """
     import sys
     import pgmagic.dask

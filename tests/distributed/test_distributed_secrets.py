@@ -12,8 +12,6 @@ import pytest
 
 import pgmagic.dask
 
-pytestmark = pytest.mark.timeout(180)  # seconds: processes start and die
-
 
 @pytest.fixture
 def secrets(addresses):
