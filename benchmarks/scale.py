@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--write", action="store_true", help="put the result into docs/scale.md")
     options = parser.parse_args()
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder, databases(Path(folder), options.scale) as dsns:
         wire, one, two = asyncio.run(served(dsns))
         runs, parquet = [], 0
@@ -85,7 +86,7 @@ def main() -> None:
             memory=(peak("lineitem_tenth"), peak("lineitem")),
         )
     print(asdict(constants))
-    text = report(constants, runs)
+    text = report(constants, runs, load)
     print(text)
     if options.write:
         before, mark, rest = PAGE.read_text().partition("<!-- measured: ")
@@ -251,13 +252,14 @@ def group_and_tell(table: str) -> None:
     print(int(kilobytes) * 1024)
 
 
-def report(constants: Constants, runs: list[Run]) -> str:
+def report(constants: Constants, runs: list[Run], load: float) -> str:
     """Write the section of the page."""
     wire = constants.wire / MEGA
     about = (
         f"TPC-H's lineitem, {constants.rows:,} rows of 16 columns, {wire:,.0f} MB on the wire,\n"
         f"over three databases of one server, in {PARTITIONS} partitions each. Workers are\n"
-        f"processes of one thread, on the server's own machine of {os.cpu_count()} cores."
+        f"processes of one thread, on the server's own machine of {os.cpu_count()} cores, whose\n"
+        f"load was {load:.1f} before."
     )
     lines = [
         about,
