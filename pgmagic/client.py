@@ -339,16 +339,18 @@ class Client(Pools):
         """Ask, and keep a receipt of it, also where it is cancelled."""
         origin, began, started = self.origin(), datetime.now(UTC), time.monotonic()
 
-        def noted(outcomes: Sequence[Outcome]) -> Receipt:
+        def noted(outcomes: Sequence[Outcome], error: BaseException | None = None) -> Receipt:
             elapsed = time.monotonic() - started
-            kept = receipt(plan, outcomes, origin=origin, started=began, elapsed=elapsed)
+            kept = receipt(
+                plan, outcomes, origin=origin, started=began, elapsed=elapsed, error=error
+            )
             self.receipts.append(kept)
             return kept
 
         try:
             outcomes = await (live() if self.tape is None else self.tape.outcomes(plan, live))
-        except BaseException:
-            noted(tuple(watch.outcomes.values()))
+        except BaseException as error:
+            noted(tuple(watch.outcomes.values()), error)
             raise
         return outcomes, noted(outcomes)
 

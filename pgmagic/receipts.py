@@ -6,9 +6,10 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
 
+from pgmagic.errors import PgMagicError
 from pgmagic.language.fingerprint import fingerprint
 from pgmagic.language.plan import Plan
-from pgmagic.outcome import Answer, Outcome, Position
+from pgmagic.outcome import Answer, Failure, Outcome, Position
 
 __all__ = ["Origin", "Receipt", "Share", "receipt"]
 
@@ -111,13 +112,13 @@ def receipt(
     origin: Origin,
     started: datetime,
     elapsed: float,
+    error: BaseException | None = None,
 ) -> Receipt:
-    """Write the receipt of a plan; a database without an outcome was cancelled."""
+    """Write the receipt of a plan. A database without an outcome failed with `error`, if that is
+    one of ours, and was cancelled else.
+    """
     known = {outcome.database: _share(outcome) for outcome in outcomes}
-    shares = [
-        known.get(name) or Share(database=name, outcome="cancelled", elapsed=elapsed)
-        for name in plan.targets
-    ]
+    shares = [known.get(name) or _without_outcome(name, elapsed, error) for name in plan.targets]
     return Receipt(
         origin=origin,
         sql=plan.cell.sql,
@@ -126,6 +127,12 @@ def receipt(
         elapsed=elapsed,
         shares=tuple(shares),
     )
+
+
+def _without_outcome(database: str, elapsed: float, error: BaseException | None) -> Share:
+    if isinstance(error, PgMagicError):
+        return _share(Failure(database=database, error=error, elapsed=elapsed))
+    return Share(database=database, outcome="cancelled", elapsed=elapsed)
 
 
 _named = lru_cache(maxsize=256)(fingerprint)  # it reads the whole text

@@ -175,8 +175,8 @@ def _passfile_source(
 def _provided(name: str, provider: PasswordProvider) -> PasswordSource:
     async def ask_provider() -> str | None:
         try:
-            answer = provider()
-            password = await answer if inspect.isawaitable(answer) else answer
+            answer: Any = provider()
+            password: Any = await answer if inspect.isawaitable(answer) else answer
         except Exception as error:
             failed = _failed(name, "password", error)
         else:

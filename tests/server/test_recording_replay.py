@@ -270,6 +270,9 @@ async def test_what_was_not_recorded_names_the_nearest(client, tmp_path, sql, op
         assert said in str(caught.value)
         assert "a-b-select-n-" in str(caught.value)
         assert "8" not in "".join(caught.value.differences)
+        assert [share.error for share in pg.receipts[-1].shares] == ["NotRecorded"] * len(
+            pg.receipts[-1].shares
+        )
         with pytest.raises(NotRecorded, match="nor anything like it"):
             await pg.query("vacuum", on=["a"], write=True)
         with pytest.raises(UnknownDatabase):
