@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     0: it went well, or all is the same; 1: something has changed, or a cell failed; 2: that
     could not be told.
     """
-    given = _parser().parse_args(arguments)
+    given = _read(arguments)
     try:
         code: int = given.run(given)
     except PgMagicError as error:
@@ -53,6 +53,17 @@ def main(arguments: Sequence[str]) -> int:
         print("interrupted", file=sys.stderr)
         return FAILED
     return code
+
+
+def _read(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the arguments; targets may stand behind options, which argparse leaves over."""
+    parser = _parser()
+    given, rest = parser.parse_known_args(arguments)
+    if rest and ("targets" not in given or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        given.targets = [*given.targets, *rest]
+    return given
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,7 +8,10 @@ import sys
 import nbformat
 import pytest
 
+from pgmagic import sandbox
+from pgmagic.client import Client
 from pgmagic.command_line import main
+from pgmagic.playing import add_sandbox
 from tests.kernels import configure
 from tests.recorded import record
 
@@ -16,7 +19,7 @@ from tests.recorded import record
 @pytest.fixture
 def run(tmp_path, database, second_database):
     """Run a command beside a notebook, with databases `a` and `b` configured."""
-    environment = os.environ | configure(tmp_path, a=database, b=second_database)
+    configured = configure(tmp_path, a=database, b=second_database)
     cells = ["%load_ext pgmagic", "frame = %pg a b select n from generate_series(1, 3) n"]
     cells.append("assert len(frame) == 6")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
@@ -25,7 +28,7 @@ def run(tmp_path, database, second_database):
     async def run(*arguments):
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "pgmagic", *arguments,
-            cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL,
+            cwd=tmp_path, env=os.environ | configured, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         out, err = await process.communicate()
@@ -113,6 +116,24 @@ async def test_a_notebook_is_recorded_replayed_and_verified(run, tmp_path):
     assert (tmp_path / "flights.ipynb").read_bytes() == before
 
 
+@pytest.mark.timeout(120)
+async def test_the_sandbox_is_started_where_it_is_asked_for(
+    run, tmp_path, pg_binaries, monkeypatch
+):
+    monkeypatch.setenv("PGMAGIC_PG_BINDIR", str(pg_binaries.bindir))
+    servers = await asyncio.to_thread(sandbox.start)
+    try:
+        async with Client() as client:
+            await add_sandbox(client, servers)
+            await record(
+                client, tmp_path / "recordings", "@sandbox", "select count(*) from flights"
+            )
+    finally:
+        await asyncio.to_thread(servers.stop)
+    code, out, err = await run("verify", "flights.ipynb", "--sandbox", "ewr", "jfk")
+    assert (code, out.splitlines()[-1]) == (0, "1 cell: 1 same"), err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -121,6 +142,8 @@ async def test_a_notebook_is_recorded_replayed_and_verified(run, tmp_path):
         (["verify", "flights.ipynb", "--timeout", "soon"], "a number of seconds"),
         (["record", "nowhere.ipynb"], "can't be read"),
         (["replay", "notes.txt"], "is no notebook"),
+        (["verify", "flights.ipynb", "--timeout", "1", "a", "--nothing"], "--nothing"),
+        (["replay", "flights.ipynb", "a"], "unrecognized arguments: a"),
         (["verify"], "notebook"),
         ([], "COMMAND"),
     ],

@@ -6,14 +6,19 @@ import pytest
 
 from pgmagic.language.options import OPTIONS
 from pgmagic.notebook.help import LINE_OPTIONS
-from pgmagic.notebook.magics import PgMagics
+from pgmagic.notebook.magics import GROUPS, PgMagics
 
-MAGICS = sorted(name for kind in PgMagics.magics.values() for name in kind)
+MAGICS = {
+    name: getattr(group, name)
+    for group in (PgMagics, *GROUPS)
+    for kind in group.magics.values()
+    for name in kind
+}
 
 
 @pytest.mark.parametrize("name", MAGICS)
 def test_every_magic_says_how_it_is_written(name):
-    about = inspect.getdoc(getattr(PgMagics, name))
+    about = inspect.getdoc(MAGICS[name])
     first, blank, *_ = [*about.splitlines(), ""]
     assert first.endswith(".")
     assert blank == ""
@@ -27,6 +32,6 @@ def test_every_magic_says_how_it_is_written(name):
 
 @pytest.mark.parametrize("name", MAGICS)
 def test_help_stands_straight(name):
-    lines = inspect.getdoc(getattr(PgMagics, name)).splitlines()
+    lines = inspect.getdoc(MAGICS[name]).splitlines()
     prose = [line for line in lines if line and not line.startswith(("    ", "  --"))]
     assert all(line == line.lstrip() for line in prose)
