@@ -308,16 +308,17 @@ def arithmetic(constants: Constants) -> list[str]:
         else f"longer than the servers need, so it takes {network / servers:.0f} such links to "
         "keep up with them all."
     )
+    sending, reading = constants.server_two / MEGA, constants.worker / MEGA
     points = [
         (
-            f"*Servers.* Each sends its {each / 1e9:.0f} GB at {constants.server_two / MEGA:.0f} MB/s "
-            f"in {minutes(servers)}, all at the same time, where each has cores like this one's. More "
-            "connections than a server has idle cores add nothing."
+            f"*Servers.* Each sends its {each / 1e9:.0f} GB at {sending:.0f} MB/s in "
+            f"{minutes(servers)}, all at the same time, where each has cores like this one's. More "
+            f"connections than a server has idle cores add nothing."
         ),
         (
-            f"*Workers.* 1 TB at {constants.worker / MEGA:.0f} MB/s is {work / 3600:.1f} hours of one "
-            f"worker. {balanced:.0f} workers keep up with {TARGETS} servers; {balanced / 10:.0f} take "
-            f"ten times as long, {minutes(servers * 10)}."
+            f"*Workers.* 1 TB at {reading:.0f} MB/s is {work / 3600:.1f} hours of one worker. "
+            f"{balanced:.0f} workers keep up with {TARGETS} servers; {balanced / 10:.0f} take ten "
+            f"times as long, {minutes(servers * 10)}."
         ),
         f"*Network.* Through one link of 10 Gbit/s a terabyte takes {minutes(network)}: {link}",
         (
