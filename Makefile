@@ -9,13 +9,16 @@ SF ?= 0.5
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo lab test lint format test-matrix bench clean
+.PHONY: demo lab notebooks test lint format test-matrix bench clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/python notebooks/run_tour.py
 
 lab: $(VENV)/lab.installed
 	$(BIN)/jupyter lab notebooks/tour.ipynb
+
+notebooks: $(VENV)/demo.installed
+	$(BIN)/python notebooks/refresh.py
 
 test: $(VENV)/test.installed
 	$(BIN)/python -m pytest --pg=$(PG) $(TESTS)
