@@ -15,10 +15,11 @@ from tests.faults.trial import Trial
 LASTING = 0.04  # seconds that cells run in which something is to happen
 
 
-def end(pid: int, how: signal.Signals) -> None:
+def end(pid: int | None, how: signal.Signals) -> None:
     """Send a signal to a backend, which may be gone already."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, how)
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, how)
 
 
 @fault(
