@@ -49,8 +49,11 @@ class Growth:
         self._process = psutil.Process()
         self._samples: list[tuple[float, int]] = []
 
-    def sample(self) -> None:
-        self._samples.append((time.monotonic(), self._process.memory_info().rss))
+    def sample(self, every: float) -> None:
+        """Look at it, where so many seconds have passed since the last time."""
+        now = time.monotonic()
+        if not self._samples or now - self._samples[-1][0] >= every:
+            self._samples.append((now, self._process.memory_info().rss))
 
     @property
     def first(self) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pgmagic import PgMagicError
+from pgmagic.database.retry import ATTEMPTS
 from tests.soak.schedule import Fault
 
 __all__ = ["Durations", "Error", "Record", "Trouble"]
@@ -83,6 +84,7 @@ class Record:
         self.took = Durations()
         self.cancels = Durations()  # on databases that answer
         self.cancels_in_trouble = Durations()
+        self.lags = Durations()  # how late our own loop is: the machine has other work
         self.recoveries: dict[Fault, Durations] = defaultdict(Durations)
         self._troubles: deque[Trouble] = deque(maxlen=200)
 
@@ -111,13 +113,22 @@ class Record:
 
     def reason(self, database: str, since: float) -> Fault | None:
         """Name the gravest fault that can have touched a cell which began then and failed now."""
-        possible = {
-            trouble.fault
+        possible = {trouble.fault for trouble in self._met(database, since)}
+        return next((fault for fault in GRAVE if fault in possible), None)
+
+    def _should_have_answered(self, database: str, since: float) -> bool:
+        """Say whether a read had more attempts than there were faults, all over at once."""
+        met = self._met(database, since)
+        return len(met) <= ATTEMPTS and all(trouble.fault in PASSING for trouble in met)
+
+    def _met(self, database: str, since: float) -> list[Trouble]:
+        """Give the faults that can have touched a cell which began then and failed now."""
+        return [
+            trouble
             for trouble in self._troubles
             if database in trouble.databases
             and trouble.ended + AFTERWARDS.get(trouble.fault, AT_ONCE) >= since
-        }
-        return next((fault for fault in GRAVE if fault in possible), None)
+        ]
 
     # -- cells
 
@@ -127,14 +138,15 @@ class Record:
         """Note an error that was shown.
 
         One that no fault explains counts as a defect. So does one that is not pgmagic's own,
-        whatever happened, and a read that failed by what is over at once: it is sent again.
+        whatever happened, and a read that met fewer faults than it has attempts, all of them over
+        at once.
         """
         reason = self.reason(database, since)
         name = type(error).__name__
         self.errors[Error(cell, name, str(reason or "nothing"))] += 1
         if not isinstance(error, PgMagicError):
             self._note(self.unexplained, "".join(traceback.format_exception(error)))
-        elif reason is None or (cell == "read" and reason in PASSING):
+        elif reason is None or (cell == "read" and self._should_have_answered(database, since)):
             self._note(
                 self.unexplained, f"{kind or cell} on {database}: {name}: {error} ({reason})"
             )

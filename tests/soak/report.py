@@ -94,6 +94,7 @@ def _times(findings: Findings) -> Iterator[tuple[object, ...]]:
         ("a cell", record.took),
         ("from a cancellation to the end of the cell", record.cancels),
         ("the same during a black hole, a delay, a restart", record.cancels_in_trouble),
+        ("delay of our own loop, and of every cell on it", record.lags),
     ):
         yield name, f"{took.count:,}", *_percentiles(took)
 

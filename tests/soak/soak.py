@@ -31,6 +31,7 @@ __all__ = ["Findings", "soak"]
 
 HUNG = 20.0  # seconds: no limit of any cell is nearly as long
 PAUSE = 0.1  # seconds after an error, as nobody asks on faster
+TICK = 0.1  # seconds between two looks at how late the loop is
 SAMPLE = 5.0  # seconds between two looks at the memory
 EVERYWHERE = ("fan-out", "write everywhere", "snapshot")
 CELLS = READING | WRITING
@@ -92,9 +93,13 @@ class Soak:
                 group.create_task(self.world.break_(planned, self.record))
 
     async def _measure(self) -> None:
+        due = time.monotonic()
         while time.monotonic() < self.until:
-            self.growth.sample()
-            await asyncio.sleep(SAMPLE)
+            self.growth.sample(SAMPLE)
+            due += TICK
+            await asyncio.sleep(due - time.monotonic())
+            self.record.lags.add(late := time.monotonic() - due)
+            due += late
 
     async def _work(self, number: int) -> None:
         desk = Desk(

@@ -125,6 +125,17 @@ def test_an_error_is_no_defect_where_a_fault_explains_it(cell, fault, defect) ->
     assert bool(record.unexplained) is defect
 
 
+def test_a_read_may_fail_where_each_of_its_attempts_met_a_fault() -> None:
+    record = Record()
+    began = record.begins(Fault.RESET, "ewr").began
+    record.begins(Fault.TERMINATE, "ewr")
+    record.fails("read", "ewr", LOST, since=began)
+    assert len(record.unexplained) == 1, "the third attempt met none"
+    record.begins(Fault.RESET, "ewr")
+    record.fails("read", "ewr", LOST, since=began)
+    assert len(record.unexplained) == 1
+
+
 def test_an_error_that_is_not_ours_is_always_a_defect() -> None:
     record = Record()
     trouble = record.begins(Fault.RESTART, "ewr")

@@ -27,7 +27,7 @@ BACK_WITHIN = 20.0  # seconds for a server to recover
 # So short that a fault of a few seconds meets every limit.
 SETTINGS = {
     "max_size": 8,
-    "connect_timeout": 1.0,
+    "connect_timeout": 2.0,
     "command_timeout": 3.0,
     "acquire_timeout": 5.0,
     "reset_timeout": 0.5,
