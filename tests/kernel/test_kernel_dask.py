@@ -12,7 +12,6 @@ def table(kernel: Kernel):
     for name in ("a", "b"):
         kernel.run(f"%pg {name} --write {TABLE}").ok()
     yield
-    kernel.run("import pgmagic.dask; pgmagic.dask.close()").ok()
     for name in ("a", "b"):
         kernel.run(f"%pg {name} --write drop table t").ok()
 
@@ -28,6 +27,19 @@ def test_a_cell_gives_a_lazy_frame(kernel: Kernel, activity: Activity, table: No
     assert [row[0] for row in kernel.value(where)] == ["a", "b"] * 4
     # Nothing blocks: a computation of threads, in a cell, while the kernel's own pools exist.
     assert kernel.value("int(lazy.groupby('k')['n'].sum().compute().sum())") == 2 * 500_500
+
+
+@pytest.mark.timeout(120)
+def test_unloading_closes_what_threads_have_read_with(
+    kernel: Kernel, activity: Activity, table: None
+) -> None:
+    kernel.run("lazy = %pg a --dask select n from t").ok()
+    assert kernel.value("len(lazy)") == 1000
+    assert activity.pids("idle")
+    kernel.run("%unload_ext pgmagic").ok()
+    activity.until_gone()
+    kernel.run("%load_ext pgmagic").ok()
+    assert kernel.value("len(lazy)") == 1000  # it knows where it is from by name
 
 
 def test_without_dask_there_is_one_clear_error(kernel: Kernel) -> None:

@@ -1,5 +1,6 @@
 """`%%pg` itself, and the defaults of its cells."""
 
+import asyncio
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from traitlets.config import Config
 
 from pgmagic.answers import Answers
 from pgmagic.client import Client
+from pgmagic.dask import close
 from pgmagic.errors import FanOutError, merged
 from pgmagic.language.line import Cell, read_cell, read_line
 from pgmagic.language.options import OPTIONS, Options
@@ -123,6 +125,7 @@ class PgMagics(Magics):
         """Freeze the panels, cancel what runs, and let every group of magics end its own."""
         self.panels.freeze()
         await self.home.cancel_tasks(2.0)
+        await asyncio.to_thread(close)  # what Dask's threads have read with
         for group in self.groups:
             await group.shut_down()
 
