@@ -4,7 +4,8 @@ from pgmagic.recording.outcomes import Room
 from pgmagic.recording.place import folder_to_read, folder_to_write, mode_of
 from pgmagic.recording.question import Asked, Question, question_of
 from pgmagic.recording.recorder import Recorder
-from pgmagic.recording.recordings import Index, Recording, Recordings
+from pgmagic.recording.recording import Recording
+from pgmagic.recording.recordings import Index, Recordings
 from pgmagic.recording.replayer import Replayer
 
 __all__ = [

@@ -5,7 +5,7 @@ from difflib import SequenceMatcher
 from itertools import zip_longest
 
 from pgmagic.recording.question import DECIDING, Asked, Question
-from pgmagic.recording.recordings import Recording
+from pgmagic.recording.recording import Recording
 
 __all__ = ["differences", "nearest"]
 

@@ -15,7 +15,8 @@ from pgmagic.receipts import Origin
 from pgmagic.recording.occurrences import Occurrences
 from pgmagic.recording.outcomes import Room
 from pgmagic.recording.question import question_of
-from pgmagic.recording.recordings import Index, Recording, Recordings
+from pgmagic.recording.recording import Recording
+from pgmagic.recording.recordings import Index, Recordings
 
 __all__ = ["Live", "Recorder", "noted"]
 

@@ -9,26 +9,25 @@ the folder holds the old recording or the new one, and never a half of either.
 """
 
 import json
-import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
-from secrets import token_hex
 from typing import Any, Final
 
 from pgmagic.errors import RecordingError
 from pgmagic.language.plan import Plan
 from pgmagic.outcome import Outcome
 from pgmagic.receipts import Origin
+from pgmagic.recording.files import as_json, read_json, write_file
 from pgmagic.recording.naming import name_of, plain_name
-from pgmagic.recording.outcomes import Room, Written, left_out, read_outcome, write_outcome
+from pgmagic.recording.outcomes import Room, Written, write_outcome
 from pgmagic.recording.question import Question
+from pgmagic.recording.recording import Recording
 
-__all__ = ["Index", "Recording", "Recordings"]
+__all__ = ["Index", "Recordings"]
 
 FORMAT: Final = 1
 INDEX: Final = "index.json"
@@ -50,124 +49,6 @@ class Index:
             groups={**other.groups, **self.groups},
             default=self.default or other.default,
         )
-
-
-class Recording:
-    """One query that was recorded, with what each database answered.
-
-    Reading its properties touches no file of rows; `outcomes` does.
-    """
-
-    def __init__(self, path: Path, written: Mapping[str, Any]) -> None:
-        self.path = path
-        self._written = written
-
-    def __repr__(self) -> str:
-        return f"<recording {self.name}>"
-
-    @property
-    def name(self) -> str:
-        return self.path.stem
-
-    @property
-    def key(self) -> str:
-        """What the question is found by; shared by all its occurrences."""
-        return str(self._written["key"])
-
-    @property
-    def occurrence(self) -> int:
-        """Whether it was asked the first time in a kernel, or the second …"""
-        return int(self._written["occurrence"])
-
-    @property
-    def origin(self) -> Origin:
-        """The cell that asked."""
-        return Origin(**self._written["cell"])
-
-    @property
-    def started(self) -> datetime:
-        return datetime.fromisoformat(self._written["started"])
-
-    @property
-    def sql(self) -> str:
-        """The cell as the user wrote it, with `{names}` in place of values."""
-        return "\n".join(self._written["sql"])
-
-    @property
-    def fingerprint(self) -> str:
-        return str(self._written["fingerprint"])
-
-    @cached_property
-    def question(self) -> Question:
-        """The statements as they were sent, the values, the databases, the options."""
-        return Question.from_json(self._written["question"])
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        return self.question.targets
-
-    @property
-    def failed(self) -> tuple[str, ...]:
-        """The databases that gave an error."""
-        return tuple(item["database"] for item in self._items if item["outcome"] == "failed")
-
-    @property
-    def left_out(self) -> Mapping[str, str]:
-        """Why the rows of a database are not in the recording, by database."""
-        return {item["database"]: why for item in self._items for why in left_out(item)}
-
-    @property
-    def contents(self) -> Mapping[str, tuple[str | None, ...]]:
-        """The hash of each statement's rows, by database; also of rows that were left out."""
-        return {
-            item["database"]: tuple(each.get("content") for each in item["results"])
-            for item in self._items
-            if item["outcome"] == "answered"
-        }
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """The names of its files, without the receipt's own."""
-        return tuple(
-            result["file"]["name"]
-            for item in self._items
-            for result in item.get("results", ())
-            if "file" in result
-        )
-
-    def plan(self) -> Plan:
-        """Make the plan again, which asks the same. Its errors point into the SQL as sent."""
-        steps = self._written["steps"]
-        return self.question.plan(self.sql, steps["transaction"], steps["read_only"])
-
-    def outcomes(self) -> tuple[Outcome, ...]:
-        """Read what the databases answered, in the order of the targets.
-
-        Raises `RecordingError` where rows were left out, or a file is missing or damaged.
-        """
-        return tuple(read_outcome(item, self._read) for item in self._items)
-
-    def outcome(self, database: str) -> Outcome:
-        """Read what one of the databases answered. Raises as `outcomes` does."""
-        item = next(each for each in self._items if each["database"] == database)
-        return read_outcome(item, self._read)
-
-    @property
-    def _items(self) -> Sequence[Mapping[str, Any]]:
-        items: Sequence[Mapping[str, Any]] = self._written["outcomes"]
-        return items
-
-    def _read(self, file: Mapping[str, str]) -> bytes:
-        path = self.path.parent / Path(file["name"]).name
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise RecordingError(f"{path} can't be read: {error.strerror}") from None
-        if sha256(data).hexdigest() != file["sha256"]:
-            raise RecordingError(
-                f"{path} is not as it was recorded", hint="record the notebook again"
-            )
-        return data
 
 
 class Recordings:
@@ -250,8 +131,8 @@ class Recordings:
                 receipt["outcomes"] = [self._put(name, each) for each in written]
                 self._write_index(index)
                 path = self.directory / f"{name}.json"
-                _write_file(path, _json(receipt))
-                recording = self._recordings[name] = Recording(path, json.loads(_json(receipt)))
+                write_file(path, as_json(receipt))
+                recording = self._recordings[name] = Recording(path, json.loads(as_json(receipt)))
                 self._remove(set(before.files if before else ()) - set(recording.files))
             except OSError as error:
                 raise RecordingError(
@@ -288,7 +169,7 @@ class Recordings:
         for path in self._paths("*.json"):
             if path.name == INDEX:
                 continue
-            written = _read_json(path)
+            written = read_json(path)
             if written.get("format") != FORMAT:
                 raise RecordingError(
                     f"{path} is of another version of pgmagic, or no recording",
@@ -331,7 +212,7 @@ class Recordings:
             result["file"] = {"name": ".".join(parts), "sha256": file.sha256}
             path = self.directory / result["file"]["name"]
             if not path.exists() or path.read_bytes() != file.data:
-                _write_file(path, file.data)
+                write_file(path, file.data)
         return written.item
 
     def _write_index(self, index: Index) -> None:
@@ -340,9 +221,9 @@ class Recordings:
         before = _read_index(path) if path.exists() else Index()
         merged = index.or_else(before)
         if merged != before or not path.exists():
-            _write_file(
+            write_file(
                 path,
-                _json(
+                as_json(
                     {
                         "databases": dict(merged.databases),
                         "default": merged.default,
@@ -360,39 +241,10 @@ class Recordings:
 
 
 def _read_index(path: Path) -> Index:
-    written = _read_json(path)
+    written = read_json(path)
     groups = written.get("groups", {})
     return Index(
         databases=written.get("databases", {}),
         groups={name: tuple(members) for name, members in groups.items()},
         default=written.get("default"),
     )
-
-
-def _json(written: Mapping[str, Any], *, sort: bool = True) -> bytes:
-    """Write JSON that differs in few lines where little has changed."""
-    text = json.dumps(written, indent=1, sort_keys=sort, ensure_ascii=False, allow_nan=False)
-    return f"{text}\n".encode()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        written = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        written = None
-    if not isinstance(written, dict):
-        raise RecordingError(f"{path} can't be read", hint="delete it, and record again")
-    return written
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    """Put a file in place in one step, complete."""
-    part = path.with_name(f".{path.name}.{token_hex(4)}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

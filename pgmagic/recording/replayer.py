@@ -11,7 +11,8 @@ from pgmagic.recording.nearest import differences, nearest
 from pgmagic.recording.occurrences import Occurrences
 from pgmagic.recording.question import Question, question_of
 from pgmagic.recording.recorder import Live, noted
-from pgmagic.recording.recordings import Recording, Recordings
+from pgmagic.recording.recording import Recording
+from pgmagic.recording.recordings import Recordings
 
 __all__ = ["Replayer"]
 
