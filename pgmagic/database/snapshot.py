@@ -28,11 +28,13 @@ SnapshotState: TypeAlias = Literal["held", "over", "lost", "ended"]
 ISOLATION = "begin isolation level repeatable read read only"
 CLOSE_TIMEOUT = 2.0  # seconds to say good-bye
 SLACK = 1.0  # seconds that the server waits longer than we do
-LIMITS = "idle_in_transaction_session_timeout", "transaction_timeout"
 
-# Where a server does not know one of them, as those before version 17, it is not set there.
+# A server before version 17 knows the first only. The second runs already: setting it to more does
+# not set it forward, but setting it to nothing stops it.
 LIMIT = """
-select pg_catalog.set_config(name, $2, true) from pg_catalog.pg_settings where name = any ($1)
+select pg_catalog.set_config(name, case name when 'transaction_timeout' then '0' else $1 end, true)
+from pg_catalog.pg_settings
+where name in ('idle_in_transaction_session_timeout', 'transaction_timeout')
 """
 # txid_… is the older name of pg_current_snapshot, which every version knows.
 # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
@@ -207,7 +209,7 @@ async def take(
             async with asyncio.timeout(timeout):
                 await connection.execute(ISOLATION)
                 row = await connection.fetchrow(TAKE)
-                await connection.fetch(LIMIT, list(LIMITS), limit)
+                await connection.fetch(LIMIT, limit)
         assert row is not None
         return Snapshot(
             connection,

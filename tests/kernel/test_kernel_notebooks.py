@@ -213,5 +213,11 @@ def test_the_outage_is_seen_and_ends():
 def test_verify_names_the_cell_the_database_and_the_row():
     (cell,) = [c for c in read("reproducible").cells if "%pg_verify jfk" in c.source]
     said = "".join(str(o.data.get("text/plain")) for o in cell.outputs)
-    for what in ("select carrier, name from airlines", "jfk", "carrier = B6", "JetBlue Airways", "JetBlue"):
+    for what in (
+        "select carrier, name from airlines",
+        "jfk",
+        "carrier = B6",
+        "JetBlue Airways",
+        "JetBlue",
+    ):
         assert what in said

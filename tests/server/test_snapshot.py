@@ -269,6 +269,21 @@ async def test_limits_of_the_settings_are_lifted_for_it_alone(accounts, database
     assert (await accounts.query(SUM, on="a"))["n"].tolist() == [2000]
 
 
+async def test_limits_of_the_server_are_lifted_for_it_alone(accounts, database):
+    async with database.connection() as connection:
+        # The second is known from version 17 on.
+        names = await connection.fetch(
+            "select name from pg_settings where name = any ($1)",
+            ["idle_in_transaction_session_timeout", "transaction_timeout"],
+        )
+        for name in names:
+            await connection.execute(f'alter database "{database.name}" set {name[0]} = 150')
+    await accounts.close("a")
+    await accounts.hold_snapshot("a", seconds=5)
+    await asyncio.sleep(0.4)  # longer than both
+    assert (await accounts.query(SUM, on="a"))["n"].tolist() == [2000]
+
+
 async def test_a_lost_keeper_is_told_and_never_read_around(accounts, database, second_database):
     await accounts.hold_snapshot("a", "b")
     async with database.connection() as connection:
