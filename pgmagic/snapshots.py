@@ -74,4 +74,9 @@ async def _give_up(tasks: Sequence[asyncio.Task[Snapshot]]) -> None:
 
 
 async def _end(snapshots: Sequence[Snapshot]) -> None:
-    await asyncio.gather(*(snapshot.end() for snapshot in snapshots))
+    try:
+        await asyncio.gather(*(snapshot.end() for snapshot in snapshots))
+    except BaseException:  # stopped, perhaps before any of them began to end
+        for snapshot in snapshots:
+            snapshot.terminate()
+        raise

@@ -158,7 +158,7 @@ def _due(told: Told, path: str, action: str) -> None:
 
 
 for _path, _action, _cold in itertools.product(PATHS, ACTIONS, (False, True)):
-    if _cold and _action == "hit by KeyboardInterrupt":
+    if _action == "hit by KeyboardInterrupt" and (_cold or _path == "a snapshot"):
         # Raised inside the driver while it connects, it loses what it connected. In a notebook
         # none is raised there: pgmagic takes the signal, and cancels.
         continue

@@ -50,6 +50,8 @@ class Told:
         """Give the error of each database that failed."""
         if isinstance(self.error, FanOutError):
             return {each.database: each.error for each in self.error.failures}
+        if isinstance(self.error, PgMagicError) and self.error.database in self.targets:
+            return {self.error.database: self.error}  # all of it failed for want of this one
         return {} if self.error is None else dict.fromkeys(self.targets, self.error)
 
     def only(self, *kinds: type[BaseException]) -> Self:
