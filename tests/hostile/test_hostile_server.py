@@ -125,10 +125,10 @@ async def test_what_has_no_end_is_ended_in_time_and_in_little_memory(name, stray
     assert told() == []
 
 
-@pytest.mark.parametrize("byte", [b"\0", b"\x7f", b"\xff"])
+@pytest.mark.parametrize("byte", [b"\0", b"\xff"])
 async def test_a_value_of_any_type_that_is_none_gives_one_error_or_a_value(byte):
     scripts = []
-    for oid, size in product(TYPES, (0, 1, 3, 4, 8, 12, 16, 40)):
+    for oid, size in product(TYPES, (0, 1, 4, 8, 12, 16)):
         described = wire.PARSE_COMPLETE + wire.parameter_description()
         row = wire.copy_data(wire.copy_row(byte * size))
         copy = HONEST["copy"].split(wire.copy_data(wire.copy_row(b"\0\0\0\1")))
