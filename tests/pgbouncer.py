@@ -4,19 +4,22 @@ Skipped where the program is not installed; it fails in CI.
 """
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import pytest
 
 from pgmagic.sandbox.account import Account
 from tests.servers import TestDatabase, missing
+
+if TYPE_CHECKING:
+    import subprocess
 
 PORT = 6432  # the name of a socket, nothing more
 START_SECONDS = 10.0

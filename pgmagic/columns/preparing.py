@@ -24,8 +24,9 @@ async def prepare(
 ) -> "PreparedStatement[Any]":
     """Prepare a statement, as `connection.prepare` does.
 
-    Without a `name`, that is with "", it costs no round trip to be closed, and is gone as soon as
-    something else runs: for those who only want to know its columns. A type that asyncpg refuses is read as text on this connection from then on.
+    With the name "" it costs no round trip to be closed, and is gone as soon as something else
+    runs: for those who only want to know its columns. A type that asyncpg refuses is read as text
+    on this connection from then on.
     """
     given: set[int] = set()
     while True:

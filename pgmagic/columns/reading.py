@@ -78,7 +78,8 @@ async def read(
     the statement.
 
     Raises `ResultTooLarge`, when the statement has been stopped on the server, `ConnectionLost`
-    where what came is no stream of such rows, and asyncpg's errors, with a `position` that counts characters of `sql`.
+    where what came is no stream of such rows, and asyncpg's errors, with a `position` that counts
+    characters of `sql`.
     """
     if sink is not None:
         budget = Budget(0)  # no more than a batch is held

@@ -273,6 +273,8 @@ def _check_dask(plan: Plan) -> None:
             raise CellError(f"--dask and --{name} don't go together")
     if options.as_ != "pandas":
         raise CellError(f"--dask gives frames of pandas: it takes no --as {options.as_}")
+    if options.dtypes != "numpy":
+        raise CellError("--dask gives numpy's dtypes", hint="--dtypes numpy says so for this cell")
     if options.partitions is not None or options.by is not None:
         divisible(first)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pgmagic.errors import NotRecorded, RecordingError
 from pgmagic.language.plan import Plan
@@ -11,8 +12,10 @@ from pgmagic.recording.nearest import differences, nearest
 from pgmagic.recording.occurrences import Occurrences
 from pgmagic.recording.question import Question, question_of
 from pgmagic.recording.recorder import Live, noted
-from pgmagic.recording.recording import Recording
 from pgmagic.recording.recordings import Recordings
+
+if TYPE_CHECKING:
+    from pgmagic.recording.recording import Recording
 
 __all__ = ["Replayer"]
 

@@ -51,3 +51,7 @@ def test_without_dask_there_is_one_clear_error(kernel: Kernel) -> None:
         assert "pip install 'pgmagic[dask]'" in reply.traceback
     finally:
         kernel.run("del sys.modules['dask']; hidden and sys.modules.update(dask=hidden)").ok()
+
+
+def test_dtypes_of_arrow_are_refused(kernel):
+    assert "--dtypes numpy" in kernel.run("%%pg --dask --dtypes arrow a\nselect 1 as x").traceback

@@ -29,7 +29,9 @@ def test_history_is_of_the_databases_that_are_named(kernel):
 def test_a_cancelled_query_is_in_the_history(kernel):
     kernel.run("q = %pg --background a select pg_sleep(30)").ok()
     kernel.run(
-        "import asyncio\nwhile not get_ipython().pgmagic.client.statistics()[0].running: await asyncio.sleep(0.01)"
+        "import asyncio\n"
+        "while not get_ipython().pgmagic.client.statistics()[0].running:\n"
+        "    await asyncio.sleep(0.01)"
     ).ok()
     kernel.run("q.cancel()\ntry: await q\nexcept asyncio.CancelledError: pass").ok()
     kernel.run("h = %pg_history --last 1").ok()

@@ -6,7 +6,7 @@
 import pytest
 
 from tests.kernels import Kernel
-from tests.soak.resources import CELLS, Use, many_cells, many_reloads
+from tests.soak.measures import CELLS, Use, many_cells, many_reloads
 
 MB = 1_000_000
 # What is kept on purpose, and bounded: what was asked, and how busy the pools were.

@@ -166,5 +166,7 @@ def test_a_variable_names_the_file_of_the_project(project, home, tmp_path):
     configuration = load(project, environ=environ, home=home)
     assert configuration.databases["sales"].host == "named"
     named.unlink()
-    with pytest.raises(SettingsError, match="PGMAGIC_CONFIG names .*workers.toml, and there is no"):
+    with pytest.raises(
+        SettingsError, match=r"PGMAGIC_CONFIG names .*, and there is no"
+    ):
         load(project, environ=environ, home=home)
