@@ -166,7 +166,5 @@ def test_a_variable_names_the_file_of_the_project(project, home, tmp_path):
     configuration = load(project, environ=environ, home=home)
     assert configuration.databases["sales"].host == "named"
     named.unlink()
-    with pytest.raises(
-        SettingsError, match=r"PGMAGIC_CONFIG names .*, and there is no"
-    ):
+    with pytest.raises(SettingsError, match=r"PGMAGIC_CONFIG names .*, and there is no"):
         load(project, environ=environ, home=home)
