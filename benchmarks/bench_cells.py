@@ -11,7 +11,7 @@ from jupyter_client import KernelManager
 from jupyter_client.blocking import BlockingKernelClient
 from overhead import run
 
-__all__ = ["measure_cells"]
+__all__ = ["measure_cells", "start_kernel"]
 
 WARM_UP = 10  # cells of each kind that are not counted
 SETTINGS = '[databases.one]\ndsn_env = "BENCH_DSN"\n'
@@ -35,7 +35,7 @@ def measure_cells(dsn: str, query: str, cells: int) -> dict[str, list[float] | s
         kernels = {}
         for name, (before, magic) in CELLS.items():
             try:
-                kernels[name] = stack.enter_context(_kernel(dsn, before))
+                kernels[name] = stack.enter_context(start_kernel(dsn, before))
                 for _ in range(WARM_UP):
                     run(kernels[name], magic + query)
             except Exception as error:  # whatever it is that is not there
@@ -49,7 +49,7 @@ def measure_cells(dsn: str, query: str, cells: int) -> dict[str, list[float] | s
 
 
 @contextmanager
-def _kernel(dsn: str, cells: Sequence[str]) -> Iterator[BlockingKernelClient]:
+def start_kernel(dsn: str, cells: Sequence[str]) -> Iterator[BlockingKernelClient]:
     """Start a kernel in a folder with settings, and run cells in it."""
     environment = os.environ | {
         "BENCH_DSN": dsn,

@@ -82,12 +82,13 @@ def read_words(
 ) -> tuple[tuple[str, ...], dict[str, Any]]:
     """Read the line of a magic that takes words and options, no SQL.
 
-    Gives the words, and what the options say by field. Raises `CellError`.
+    Gives the words, and what the options say by field. A `#` begins a comment, as in Python.
+    Raises `CellError`.
     """
     words: list[str] = []
     given: dict[str, Any] = {}
     at = 0
-    while word := _WORD.match(line, at):
+    while (word := _WORD.match(line, at)) and not word[1].startswith("#"):
         if word[1].startswith("--"):
             at = _read_option(line, word, given, magic, options)
         else:

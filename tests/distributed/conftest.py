@@ -10,9 +10,9 @@ from pathlib import Path
 import asyncpg
 import pandas as pd
 import pytest
-from distributed import Client, LocalCluster
 
 import pgmagic.dask
+from distributed import Client, LocalCluster
 from pgmagic.sandbox.server import Server
 
 SCALE = "0.01"  # 60,000 rows of lineitem, 15,000 of orders
@@ -53,7 +53,7 @@ def generated(table: str) -> pd.DataFrame:
     return pd.read_csv(io.BytesIO(made.stdout), parse_dates=dates[table])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tpch() -> Mapping[str, pd.DataFrame]:
     """All rows on one machine, as the generator wrote them."""
     return {table: generated(table) for table in ("lineitem", "orders")}
@@ -69,7 +69,7 @@ async def fill(dsn: str, tables: Mapping[str, pd.DataFrame]) -> None:
     await connection.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def addresses(
     server: Server, second_server: Server, tpch: Mapping[str, pd.DataFrame]
 ) -> Iterator[Mapping[str, str]]:
@@ -94,7 +94,7 @@ def addresses(
             asyncio.run(execute(home, f"drop database if exists {name} with (force)"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def configured(
     addresses: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
@@ -114,7 +114,7 @@ def configured(
         pgmagic.dask.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(configured: Path) -> Iterator[Client]:
     """Several worker processes of two threads each."""
     with (

@@ -5,10 +5,11 @@ from dataclasses import fields
 import pytest
 
 from pgmagic.errors import CellError, MissingVariable
-from pgmagic.language.line import read_cell, read_line
-from pgmagic.language.options import OPTIONS, Options
+from pgmagic.language.line import read_cell, read_line, read_words
+from pgmagic.language.options import OPTIONS, Option, Options
 
 NAMES = {"ewr": 1, "jfk": 2, "lga": 3, "shard_01": 4}
+STOP = Option("--stop", "stop", "stop")
 
 
 def test_cell_takes_targets_and_options_in_any_order():
@@ -100,3 +101,10 @@ def test_two_ways_to_store_are_one_too_many():
 
 def test_every_option_has_its_field():
     assert {option.field for option in OPTIONS} == {field.name for field in fields(Options)}
+
+
+def test_a_comment_ends_a_line_of_words():
+    assert read_words("jfk 'l#a' --stop  # --for nobody", "%m", [STOP]) == (
+        ("jfk", "l#a"),
+        {"stop": True},
+    )
