@@ -5,19 +5,21 @@ import io
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import asyncpg
 import pandas as pd
 import pytest
+from distributed import Client, LocalCluster
 
 import pgmagic.dask
-from distributed import Client, LocalCluster
 from pgmagic.sandbox.server import Server
 
 SCALE = "0.01"  # 60,000 rows of lineitem, 15,000 of orders
 NAMES = ("north", "south", "west")
 WORKERS = 3
+OPEN = ExitStack()  # the session outlives this folder
 
 TABLES = """
 create table lineitem (
@@ -53,7 +55,7 @@ def generated(table: str) -> pd.DataFrame:
     return pd.read_csv(io.BytesIO(made.stdout), parse_dates=dates[table])
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def tpch() -> Mapping[str, pd.DataFrame]:
     """All rows on one machine, as the generator wrote them."""
     return {table: generated(table) for table in ("lineitem", "orders")}
@@ -69,7 +71,7 @@ async def fill(dsn: str, tables: Mapping[str, pd.DataFrame]) -> None:
     await connection.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def addresses(
     server: Server, second_server: Server, tpch: Mapping[str, pd.DataFrame]
 ) -> Iterator[Mapping[str, str]]:
@@ -94,7 +96,14 @@ def addresses(
             asyncio.run(execute(home, f"drop database if exists {name} with (force)"))
 
 
-@pytest.fixture(scope="package")
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """End the cluster, and what its workers were told, with the last test of this folder."""
+    if nextitem is not None and Path(__file__).parent not in nextitem.path.parents:
+        OPEN.close()
+
+
+@pytest.fixture(scope="session")
 def configured(
     addresses: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
@@ -106,21 +115,19 @@ def configured(
     (folder / "pgmagic.toml").write_text("".join(lines))
     settings = {f"{name.upper()}_DSN": dsn for name, dsn in addresses.items()}
     settings["PGMAGIC_CONFIG"] = str(folder / "pgmagic.toml")
-    with pytest.MonkeyPatch.context() as patch:
-        for variable, value in settings.items():
-            patch.setenv(variable, value)
-        pgmagic.dask.close()  # what this process knew before
-        yield folder
-        pgmagic.dask.close()
+    patch = OPEN.enter_context(pytest.MonkeyPatch.context())
+    for variable, value in settings.items():
+        patch.setenv(variable, value)
+    pgmagic.dask.close()  # what this process knew before
+    OPEN.callback(pgmagic.dask.close)
+    yield folder
+    OPEN.close()
 
 
-@pytest.fixture(scope="package")
-def cluster(configured: Path) -> Iterator[Client]:
+@pytest.fixture(scope="session")
+def cluster(configured: Path) -> Client:
     """Several worker processes of two threads each."""
-    with (
-        LocalCluster(
-            n_workers=WORKERS, threads_per_worker=2, dashboard_address="127.0.0.1:0"
-        ) as workers,
-        Client(workers) as client,
-    ):
-        yield client
+    workers = OPEN.enter_context(
+        LocalCluster(n_workers=WORKERS, threads_per_worker=2, dashboard_address="127.0.0.1:0")
+    )
+    return OPEN.enter_context(Client(workers))
