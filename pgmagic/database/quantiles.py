@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 
 __all__ = ["Weight", "cuts"]
@@ -24,14 +24,13 @@ def cuts(weights: Sequence[Weight], parts: int) -> tuple[list[int], list[float]]
     Gives at most `parts - 1` of them, and the share of each part, which is one more. One value
     is never cut: where most rows have the same, they make a large part, and little else is in it.
     """
-    # How many rows come before each value.
-    before = [
-        below - weight.at
-        for weight, below in zip(
-            weights, accumulate(weight.below + weight.at for weight in weights), strict=True
-        )
-    ]
-    total = sum(weight.below + weight.at for weight in weights)
+    # How many rows come before each value. Only added to, so that rounding takes nothing away.
+    before: list[float] = []
+    total = 0.0
+    for weight in weights:
+        total += weight.below
+        before.append(total)
+        total += weight.at
     chosen: dict[int, None] = {}
     for number in range(1, parts):
         nearest = _nearest(before, total * number / parts)

@@ -1,6 +1,6 @@
 """Where the values of a column are cut, however they are spread."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pgmagic.database.quantiles import Weight, cuts
@@ -35,6 +35,10 @@ def test_common_values_without_a_histogram():
 
 
 @given(weights, st.integers(1, 20))
+@example([Weight(0.0, 0.7463528012003174)] * 2 + [Weight(0.0, 0.0), Weight(0.0, 0.75)], 5)
+@example(
+    [Weight(0.0, at) for at in (0.7463528012003174, 0.7463528012003174, 0.0, 0.7463528012003174)], 5
+)
 def test_parts_are_few_ascending_and_all_there_is(weights, parts):
     places, shares = cuts(weights, parts)
     assert places == sorted(set(places))
