@@ -1,6 +1,7 @@
 """Tables of one or several databases as the DataFrame that users see."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -97,12 +98,18 @@ def _tags(counts: Mapping[str, int], options: FrameOptions) -> Any:
 def _frame(names: Sequence[str], arrays: Sequence[Any], rows: int, options: FrameOptions) -> Any:
     if options.as_ == "pandas":
         frame = pd.DataFrame(dict(enumerate(arrays)), index=pd.RangeIndex(rows), copy=False)
-        frame.columns = pd.Index(list(names), dtype="str")
+        frame.columns = _labels(tuple(names)).view()  # its own, as one may give it a name
         return frame
     if not arrays:
         return pa.Table.from_batches([batch_of([], rows)])
     table = pa.table(list(arrays), names=list(names))
     return table if options.as_ == "arrow" else _polars(table)
+
+
+@lru_cache(maxsize=64)
+def _labels(names: tuple[str, ...]) -> "pd.Index[str]":
+    """Make the index of a frame's columns, which takes as long as all the rest of a small frame."""
+    return pd.Index(list(names), dtype="str")
 
 
 def _polars(table: pa.Table) -> Any:

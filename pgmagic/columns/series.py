@@ -25,6 +25,7 @@ NAT: Final = -(2**63)  # numpy's not-a-time
 FIRST_LOCAL: Final = np.datetime64("0001-01-03", "us")  # a time zone may shift by a day
 LAST_LOCAL: Final = np.datetime64("9999-12-29", "us")
 JSON: Final = (t.JSON, t.JSONB)
+STR: Final = pd.StringDtype("pyarrow", na_value=math.nan)  # what pandas calls "str"
 NULLABLE: Final[dict[Any, Any]] = {
     pa.bool_(): pd.BooleanDtype(),
     pa.int16(): pd.Int16Dtype(),
@@ -50,7 +51,7 @@ def to_series(
     if pa.types.is_large_string(arrow):
         if type_.oid in JSON and options.json == "objects":
             return _parsed(values)
-        return pd.array(values, dtype="str"), None
+        return _strings(values), None
     if pa.types.is_timestamp(arrow):
         return _timestamps(values)
     if arrow == pa.month_day_nano_interval():
@@ -103,6 +104,11 @@ def _plain(values: pa.ChunkedArray) -> Any:
         # pd.array() would go through Python objects, or through floats, which lose digits.
         return NULLABLE[arrow].__from_arrow__(values)
     return _objects(values.to_pylist())
+
+
+def _strings(values: pa.ChunkedArray) -> Any:
+    """Let pandas hold text as it is, in Arrow. `pd.array()` would cast it to the same once more."""
+    return STR.__from_arrow__(values)  # type: ignore[attr-defined]
 
 
 def _numpy(values: pa.ChunkedArray, missing: Any) -> np.ndarray[Any, Any]:
@@ -169,7 +175,7 @@ def _durations(values: pa.ChunkedArray) -> tuple[Any, str | None]:
             if months.any()
             else "text, because the interval is too long"
         )
-        return pd.array(pa.chunked_array([pa.array(texts, pa.large_string())]), dtype="str"), note
+        return _strings(pa.chunked_array([pa.array(texts, pa.large_string())])), note
     microseconds = days.astype(np.int64) * DAY + time
     return np.where(missing, NAT, microseconds).view("timedelta64[us]"), None
 
@@ -180,7 +186,7 @@ def _parsed(values: pa.ChunkedArray) -> tuple[Any, str | None]:
         return _objects([None if text is None else _parse(text) for text in texts]), None
     except (RecursionError, ValueError):
         note = "the server's text, because it is too deeply nested to be parsed"
-        return pd.array(values, dtype="str"), note
+        return _strings(values), note
 
 
 def _parse(text: str) -> Any:

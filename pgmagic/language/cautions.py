@@ -18,12 +18,14 @@ def cautions(
 ) -> Iterator[str]:
     """Give one line for each thing in a statement that hardly does what its author expects."""
     cell = statement.cell
+    if "{" not in cell and cell.isascii():
+        return  # as in nearly all cells
     arguments = dict(zip(statement.parameters, statement.arguments, strict=True))
     significant = [token for token in tokens if token.kind not in INSIGNIFICANT]
     previous = ["", "", ""]  # words, the nearest last
     for kind, start, stop in significant:
         text = cell[start:stop]
-        if kind in {TokenKind.STRING, TokenKind.DOLLAR} and "{" in text:
+        if kind in (TokenKind.STRING, TokenKind.DOLLAR) and "{" in text:
             yield from _unbound(cell, kind, start, stop, namespace)
         elif kind is TokenKind.PLACEHOLDER and text[1:-1] in arguments:
             yield from _misplaced(cell, start, text, arguments[text[1:-1]], previous)

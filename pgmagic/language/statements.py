@@ -7,6 +7,7 @@ BEGIN ATOMIC … END body of a function.
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 from pgmagic.errors import CellError
@@ -17,7 +18,7 @@ from pgmagic.language.composing import SavedQuery, compose
 from pgmagic.language.parameters import bind
 from pgmagic.language.references import created
 from pgmagic.language.scanner import INSIGNIFICANT, Token, TokenKind, tokens
-from pgmagic.language.statement import Statement
+from pgmagic.language.statement import Kind, Statement
 from pgmagic.language.string_syntax import standard_strings_after
 
 __all__ = ["Reading", "read", "read_each", "split"]
@@ -25,6 +26,7 @@ __all__ = ["Reading", "read", "read_each", "split"]
 NOT_SENDABLE = re.compile(r"[\x00\ud800-\udfff]")
 WARNINGS_MAX = 20  # or about so many: nobody reads more
 ROUTINES = frozenset({"function", "procedure"})
+REMEMBERED = 10_000  # characters of a cell: longer ones are seldom run again and again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +45,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One statement's tokens, and where the next one begins."""
+    """One statement's tokens, what kind of statement it is, and where the next one begins."""
 
     tokens: Sequence[Token]
+    kind: Kind
     following: int
 
 
@@ -123,15 +126,22 @@ def split(
 
 def _pieces(cell: str, standard_strings: Callable[[], bool], start: int = 0) -> Iterator[Piece]:
     position = start
+    read_piece = _piece if len(cell) <= REMEMBERED else _piece.__wrapped__
     while position < len(cell):
-        piece = _piece(cell, position, standard_strings())
+        piece = read_piece(cell, position, standard_strings())
         position = piece.following
         if any(token.kind not in INSIGNIFICANT for token in piece.tokens):
             yield piece
 
 
+@lru_cache(maxsize=128)
 def _piece(cell: str, start: int, standard_strings: bool) -> Piece:
-    """Take the tokens up to the next `;` that ends a statement."""
+    """Read up to the next `;` that ends a statement. Of the text alone, so it is remembered."""
+    taken, following = _taken(cell, start, standard_strings)
+    return Piece(taken, classify(cell, taken), following)
+
+
+def _taken(cell: str, start: int, standard_strings: bool) -> tuple[Sequence[Token], int]:
     taken: list[Token] = []
     parentheses, body = 0, _Body()
     for token in tokens(cell, standard_strings=standard_strings, start=start):
@@ -143,12 +153,12 @@ def _piece(cell: str, start: int, standard_strings: bool) -> Piece:
         if kind is TokenKind.PUNCTUATION:
             character = cell[begin]
             if character == ";" and not parentheses and not body.depth:
-                return Piece(_trimmed(cell, taken), stop)
+                return _trimmed(cell, taken), stop
             parentheses = max(0, parentheses + (character == "(") - (character == ")"))
         elif kind is TokenKind.WORD:
             body.see(cell[begin:stop].lower(), parentheses)
         taken.append(token)
-    return Piece(_trimmed(cell, taken), len(cell))
+    return _trimmed(cell, taken), len(cell)
 
 
 class _Body:
@@ -176,18 +186,18 @@ class _Body:
         return self._first[0] == "create" and not ROUTINES.isdisjoint(self._first[1:2])
 
 
-def _trimmed(cell: str, taken: list[Token]) -> list[Token]:
+def _trimmed(cell: str, taken: list[Token]) -> tuple[Token, ...]:
     """Drop white space at the end, but no comment."""
     if taken and taken[-1].kind is TokenKind.SPACE:
         last = taken.pop()
         written = cell[last.start : last.stop]
         if "--" in written:
             taken.append(last._replace(stop=last.start + len(written.rstrip(" \t\n\r\f\v"))))
-    return taken
+    return tuple(taken)
 
 
 def _statement(cell: str, piece: Piece, namespace: Mapping[str, object]) -> Statement:
-    return bind(cell, piece.tokens, classify(cell, piece.tokens), namespace)
+    return bind(cell, piece.tokens, piece.kind, namespace)
 
 
 def _check_sendable(cell: str) -> None:
