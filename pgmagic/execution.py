@@ -30,6 +30,7 @@ from pgmagic.database.snapshot import Snapshot
 from pgmagic.database.translation import translated
 from pgmagic.errors import QueryError, QueryTimeout
 from pgmagic.export import Export, Sink
+from pgmagic.grace import CANCEL_GRACE
 from pgmagic.language.division import divisible
 from pgmagic.language.plan import Plan, Step, Transaction
 from pgmagic.language.statement import Statement
@@ -41,7 +42,6 @@ from pgmagic.watch import Watch
 
 __all__ = ["Execution"]
 
-UNDO_TIMEOUT = 2.0  # seconds
 READ_ONLY = "25006"  # read_only_sql_transaction
 
 
@@ -220,10 +220,10 @@ class Execution:
         if connection.is_closed():
             return
         try:
-            async with asyncio.timeout(UNDO_TIMEOUT):
+            async with asyncio.timeout(CANCEL_GRACE):
                 if isinstance(error, STOPPED):
                     # A BEGIN that was stopped on its way may have taken effect.
-                    await lease.settle(timeout=UNDO_TIMEOUT)
+                    await lease.settle(timeout=CANCEL_GRACE)
                 if connection.is_in_transaction():
                     await self._command(lease, sql)
         except QueryError:

@@ -11,12 +11,12 @@ from typing import Any
 import asyncpg
 
 from pgmagic.columns.pgtypes import Cast, cast_of
+from pgmagic.grace import CANCEL_GRACE
 from pgmagic.outcome import Column
 
 __all__ = ["CopyStatement", "behind", "copy_statement", "needs_cast", "run_copy"]
 
 GRACE = 1.0  # seconds
-STOP_TIMEOUT = 2.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ async def _stop(connection: Any, copying: "asyncio.Task[str]") -> None:
     sent = asyncio.get_running_loop().create_future()
     connection._cancel_current_command(sent)
     try:
-        await asyncio.wait([copying, sent], timeout=STOP_TIMEOUT)
+        await asyncio.wait([copying, sent], timeout=CANCEL_GRACE)
     finally:
         if not (copying.done() and sent.done()):
             connection.terminate()

@@ -11,10 +11,10 @@ from pgmagic.database.connection import Connection
 from pgmagic.database.connector import Connector
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.database.statistics import Recorder
+from pgmagic.grace import CANCEL_GRACE
 
 __all__ = ["Connections", "Taken"]
 
-RELEASE_TIMEOUT = 2.0  # seconds for a cancellation to be acknowledged and for the reset
 CHECK_AFTER = 30.0  # seconds of idleness: firewalls forget a connection without a word
 CHECK_TIMEOUT = 2.0
 
@@ -88,7 +88,7 @@ class Connections:
             self.drop_idle()
 
     async def give_back(self, proxy: Any) -> None:
-        """Reset a connection and let the next one have it, within two seconds.
+        """Reset a connection and let the next one have it, within `CANCEL_GRACE`.
 
         Raises what went wrong; the connection is closed then.
         """
@@ -100,9 +100,9 @@ class Connections:
         connection.retired = True
         try:
             if connection.tainted:
-                await connection.close(timeout=RELEASE_TIMEOUT)
+                await connection.close(timeout=CANCEL_GRACE)
             else:
-                await self._pool.release(proxy, timeout=RELEASE_TIMEOUT)
+                await self._pool.release(proxy, timeout=CANCEL_GRACE)
         except BaseException:
             connection.terminate()
             raise

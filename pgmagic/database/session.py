@@ -10,10 +10,9 @@ from pgmagic.database.connection import Connection
 from pgmagic.database.lease import STOPPED, Lease
 from pgmagic.database.statistics import SessionStatistics
 from pgmagic.errors import ConnectionLost, PoolTimeout, QueryCancelled
+from pgmagic.grace import CANCEL_GRACE
 
 __all__ = ["Session", "Sessions"]
-
-CANCEL_TIMEOUT = 2.0  # seconds that a cancelled statement may take to end
 
 
 class Session:
@@ -111,7 +110,7 @@ class Session:
 
     async def _settle(self) -> None:
         """Wait until the server has acknowledged a cancellation, or give the connection up."""
-        settling = asyncio.ensure_future(self.connection.is_alive(timeout=CANCEL_TIMEOUT))
+        settling = asyncio.ensure_future(self.connection.is_alive(timeout=CANCEL_GRACE))
         await asyncio.wait({settling})  # goes on by itself where this wait is cancelled too
 
 
@@ -164,7 +163,7 @@ class Sessions:
             if session.is_closed and self._sessions.get(name) is session:
                 del self._sessions[name]
 
-    async def close(self, name: str, *, timeout: float = CANCEL_TIMEOUT) -> bool:
+    async def close(self, name: str, *, timeout: float = CANCEL_GRACE) -> bool:
         """Close a session; False where there is none of that name. `timeout` is in seconds."""
         session = self._sessions.pop(name, None)
         if session is not None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from pgmagic.errors import PgMagicError
+from pgmagic.grace import CANCEL_GRACE
 from pgmagic.notebook.interrupt import CellInterrupted, Interrupts
 from pgmagic.notebook.reentry import make_reentrant
 from pgmagic.notebook.stack import in_own_task
@@ -16,7 +17,6 @@ __all__ = ["LoopBlocked", "NotebookLoop"]
 
 T = TypeVar("T")
 
-CANCEL_GRACE = 2.0  # seconds to wait for the servers after an interrupt
 FORWARD_GRACE = 5.0  # seconds until a loop that does not answer counts as blocked
 PASSES = 20  # of a loop that is driven at exit
 
@@ -93,13 +93,13 @@ class NotebookLoop:
                 break
             self.loop.run_forever()
 
-    async def cancel_tasks(self, grace: float) -> None:
-        """Cancel all that runs for pgmagic and wait, at most `grace` seconds, for it to end."""
+    async def cancel_tasks(self) -> None:
+        """Cancel all that runs for pgmagic and wait, at most `CANCEL_GRACE`, for it to end."""
         running = {task for task in self.tasks if task is not asyncio.current_task()}
         for task in running:
             task.cancel()
         if running:
-            await asyncio.wait(running, timeout=grace)
+            await asyncio.wait(running, timeout=CANCEL_GRACE)
 
     def _is_here(self) -> bool:
         return threading.get_ident() == self._thread

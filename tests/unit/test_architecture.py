@@ -11,7 +11,7 @@ import pgmagic
 PACKAGE = Path(pgmagic.__file__).parent
 
 FLOORS = [
-    {"events", "excerpt", "legible"},
+    {"events", "excerpt", "grace", "legible"},
     {"errors"},
     {"outcome"},
     {"language", "meeting", "sandbox"},

@@ -124,7 +124,7 @@ class PgMagics(Magics):
     async def shut_down(self) -> None:
         """Freeze the panels, cancel what runs, and let every group of magics end its own."""
         self.panels.freeze()
-        await self.home.cancel_tasks(2.0)
+        await self.home.cancel_tasks()
         await asyncio.to_thread(close)  # what Dask's threads have read with
         for group in self.groups:
             await group.shut_down()
