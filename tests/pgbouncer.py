@@ -126,9 +126,10 @@ auth_file = {folder}/users.txt
 pool_mode = transaction
 default_pool_size = 3
 """
+    password = database.password.replace('"', '""')
     for name, text in (
         ("pgbouncer.ini", settings),
-        ("users.txt", f'"{database.user}" "{database.password}"\n'),
+        ("users.txt", f'"{database.user}" "{password}"\n'),
     ):
         (folder / name).touch(mode=0o600)
         (folder / name).write_text(text)

@@ -124,13 +124,15 @@ async def terminated_while_idle(trial: Trial) -> None:
 async def too_many_connections(trial: Trial) -> None:
     limit = trial.random.randint(0, 3)
     await trial.sql("drop role if exists few")
-    await trial.sql(f"create role few login superuser connection limit {limit} password 'few'")
+    password = trial.world.far.password.replace("'", "''")
+    await trial.sql(
+        f"create role few login superuser connection limit {limit} password '{password}'"
+    )
     # No limit binds a superuser; what the client does needs no more than a plain role may.
     await trial.sql("alter role few nosuperuser")
     await trial.sql("grant all on ledger to few")
     try:
-        settings = {"user": "few", "password": lambda: "few", "fail_max": 1}
-        await trial.add("few", **settings)
+        await trial.add("few", user="few", fail_max=1)
         cells = [trial.read("few", lasting=0.01) for _ in range(12)]
         for told in await asyncio.gather(*cells):
             told.always(ConnectFailed) if limit == 0 else told.only()

@@ -1,8 +1,10 @@
 """Every place that a password can come from."""
 
+import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -10,63 +12,113 @@ import pytest
 
 from pgmagic.database.settings import DatabaseSettings
 
-__all__ = ["SOURCES", "settings_from"]
+__all__ = ["SOURCES", "Surroundings", "put", "settings_from", "surrounded"]
 
 SOURCES = (
-    "PGPASSWORD", "passfile", "service", "password_env", "URI", "key=value", "keyring",
-    "callable", "async callable", "prompt",
+    "PGPASSWORD", ".pgpass", "PGPASSFILE", "service", "password_env", "URI", "URI's query",
+    "key=value", "keyring", "callable", "async callable", "prompt",
 )  # fmt: skip
+# Of these there is one for all, or one for each account: a second password goes into a variable.
+ONE_FOR_ALL = frozenset({"PGPASSWORD", ".pgpass", "PGPASSFILE", "keyring", "prompt"})
+
+Put = Callable[[str, str], None]
 
 
-def settings_from(
-    source: str,
-    secret: str,
-    place: dict[str, Any],
-    patch: pytest.MonkeyPatch,
-    folder: Path,
-    **changes: Any,
-) -> DatabaseSettings:
-    """Put a secret into a place, and give settings that find it there. `prompt` finds none."""
-    for variable in ("PGPASSWORD", "PGSERVICEFILE"):
-        patch.delenv(variable, raising=False)
-    patch.setenv("PGPASSFILE", str(folder / "none"))
-    where = {name: place[name] for name in ("host", "port", "user", "database")}
-    settings: dict[str, Any] = {"name": "h", **where, "sslmode": "disable"}
+def put(source: str, secret: str, folder: Path, setenv: Put, name: str = "h") -> dict[str, Any]:
+    """Put a secret into a place, for the database of this name; give the settings that find it.
+
+    Files go into the folder, variables to `setenv`. The keyring is `keyring.py` of the folder.
+    Nothing is put anywhere for a callable or a prompt.
+    """
+    settings: dict[str, Any] = {}
+    variable = f"CANARY_{name.upper()}"
     match source:
         case "PGPASSWORD":
-            patch.setenv("PGPASSWORD", secret)
-        case "passfile":
-            path = folder / "pgpass"
+            setenv("PGPASSWORD", secret)
+        case ".pgpass" | "PGPASSFILE":
+            path = folder / ("pgpass" if source == "PGPASSFILE" else ".pgpass")
             path.touch(mode=0o600)
             escaped = secret.replace("\\", "\\\\").replace(":", "\\:")
             path.write_text(f"*:*:*:*:{escaped}\n")
-            patch.setenv("PGPASSFILE", str(path))
+            if source == "PGPASSFILE":
+                setenv("PGPASSFILE", str(path))
+            else:
+                setenv("HOME", str(folder))
         case "service":
             path = folder / "pg_service.conf"
-            path.write_text(f"[canary]\npassword={secret}\n")
-            patch.setenv("PGSERVICEFILE", str(path))
-            settings["service"] = "canary"
+            before = path.read_text() if path.exists() else ""
+            path.write_text(f"[canary_{name}]\npassword={secret}\n{before}")
+            setenv("PGSERVICEFILE", str(path))
+            settings["service"] = f"canary_{name}"
         case "password_env":
-            patch.setenv("CANARY_PASSWORD", secret)
-            settings["password_env"] = "CANARY_PASSWORD"
-        case "URI":
-            patch.setenv("CANARY_DSN", f"postgresql://{place['user']}:{quote(secret, safe='')}@/")
-            settings["dsn_env"] = "CANARY_DSN"
-        case "key=value":
+            setenv(variable, secret)
+            settings["password_env"] = variable
+        case "URI" | "URI's query" | "key=value":
+            quoted = quote(secret, safe="")
             escaped = secret.replace("\\", "\\\\").replace("'", "\\'")
-            patch.setenv("CANARY_DSN", f"password='{escaped}'")
-            settings["dsn_env"] = "CANARY_DSN"
+            written = {
+                "URI": f"postgresql://:{quoted}@/",
+                "URI's query": f"postgresql:///?password={quoted}",
+                "key=value": f"password='{escaped}'",
+            }
+            setenv(variable, written[source])
+            settings["dsn_env"] = variable
         case "keyring":
-            ring = SimpleNamespace(get_password=lambda service, account: secret)
-            ring.__spec__ = SimpleNamespace(name="keyring")
-            patch.setitem(sys.modules, "keyring", ring)
+            (folder / "keyring.py").write_text(f"KEPT = {json.dumps(secret)}\n{KEYRING}")
             settings["keyring"] = True
-        case "callable":
-            settings["password"] = lambda: secret
-        case "async callable":
+    return settings
 
-            async def give() -> str:
-                return secret
 
-            settings["password"] = give
-    return DatabaseSettings(**(settings | changes))
+KEYRING = """
+def get_password(service, account):
+    return KEPT
+"""
+
+
+class Surroundings:
+    """A process whose passwords all come from one kind of place; `setenv` sets its variables."""
+
+    def __init__(self, source: str, folder: Path, setenv: Put) -> None:
+        self.source = source
+        self._folder = folder
+        self._setenv = setenv
+        self._first: str | None = None
+
+    def settings(self, name: str, secret: str) -> dict[str, Any]:
+        """Give the settings with which a database of this name finds this password."""
+        self._first = self._first or secret
+        if self.source in ONE_FOR_ALL and secret != self._first:
+            return put("password_env", secret, self._folder, self._setenv, name)
+        given = _given(self.source, secret)
+        return put(self.source, secret, self._folder, self._setenv, name) | given
+
+
+@contextmanager
+def surrounded(source: str, folder: Path) -> Iterator[Surroundings]:
+    """Let this process have its passwords from one kind of place while the block runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("PGPASSWORD", "PGSERVICEFILE", "PGPASSFILE"):
+            patch.delenv(variable, raising=False)
+        patch.setenv("HOME", str(folder))
+        patch.delitem(sys.modules, "keyring", raising=False)
+        if source == "keyring":
+            patch.syspath_prepend(folder)
+        yield Surroundings(source, folder, patch.setenv)
+        patch.delitem(sys.modules, "keyring", raising=False)
+
+
+def settings_from(
+    source: str, secret: str, place: dict[str, Any], around: Surroundings, **changes: Any
+) -> DatabaseSettings:
+    """Give settings that find a secret in a place. `prompt` finds none."""
+    where = {name: place[name] for name in ("host", "port", "user", "database")}
+    found = around.settings("h", secret)
+    return DatabaseSettings(**({"name": "h", "sslmode": "disable"} | where | found | changes))
+
+
+def _given(source: str, secret: str) -> dict[str, Any]:
+    async def give() -> str:
+        return secret
+
+    given = {"callable": lambda: secret, "async callable": give}
+    return {"password": given[source]} if source in given else {}

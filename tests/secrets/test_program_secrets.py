@@ -1,16 +1,13 @@
 """Each place of a password, under each kind of fault: what is told holds nothing of it."""
 
 import asyncio
-import copy
 import gc
 import logging
-import pickle
+import os
 import socket
 import sys
-import traceback
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, suppress
-from dataclasses import asdict
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +15,17 @@ import pytest
 from IPython.core.ultratb import FormattedTB
 
 from pgmagic.client import Client
-from pgmagic.errors import PgMagicError
-from pgmagic.http.exposition import as_json, as_prometheus, health
 from tests.hostile import wire
 from tests.hostile.lies import LIES
 from tests.hostile.scripted import ScriptedServer, settings_of
 from tests.proxy import FaultProxy
 from tests.secrets.canary import CANARY, WRONG, leaks
-from tests.secrets.sources import SOURCES, settings_from
+from tests.secrets.sources import SOURCES, Surroundings, settings_from, surrounded
+from tests.secrets.told import MODES, told_by, told_by_client, told_by_frame
 from tests.servers import Administrator, TestDatabase
 
 ROLE = "canary"
-MODES = ("Plain", "Context", "Verbose", "Minimal", "Docs")
+EVERY_PAIR = "PGMAGIC_EVERY_PAIR"
 LOGGERS = (None, "pgmagic", "asyncpg", "asyncio", "asyncpg.pool")
 
 SCRIPTS = {
@@ -60,47 +56,6 @@ def role(administrator: Administrator) -> Iterator[str]:
     administrator.execute(f"drop role {ROLE}")
 
 
-def told_by(error: BaseException, *modes: str) -> list[Any]:
-    """Give all that somebody may print, log, save or send of an error.
-
-    `modes` are those of %xmode, which take long; without any it is all of them.
-    """
-    kind, trace = type(error), error.__traceback__
-    texts: list[Any] = [str(error), repr(error), repr(vars(error)), repr(error.args)]
-    seen = traceback.TracebackException(kind, error, trace, capture_locals=True)
-    texts += list(seen.format(chain=True))
-    for mode in modes or MODES:
-        shown = FormattedTB(mode=mode, theme_name="nocolor")
-        texts.append(shown.stb2text(shown.structured_traceback(kind, error, trace)))
-    with suppress(Exception):
-        texts.append(pickle.dumps(error))
-    for behind in (error.__context__, error.__cause__):
-        if behind is not None:  # it is not shown, but some tools look there all the same
-            texts += traceback.TracebackException.from_exception(
-                behind, capture_locals=True
-            ).format()
-    if isinstance(error, PgMagicError):
-        texts += [*error.report(), *error._render_traceback_(), repr(copy.copy(error))]
-    return texts
-
-
-def told_by_client(client: Client) -> list[Any]:
-    texts: list[Any] = [repr(client), repr(vars(client)), client.listing().to_json()]
-    statistics = client.statistics()
-    texts += [repr(statistics), *(repr(asdict(each)) for each in statistics)]
-    texts += [repr(as_json(each)) for each in statistics] + [repr(health(statistics))]
-    texts += [as_prometheus(statistics), as_prometheus(statistics, openmetrics=True)]
-    for settings in client.databases.values():
-        texts += [repr(settings), repr(asdict(settings)), repr(copy.deepcopy(settings))]
-        with suppress(Exception):
-            texts.append(pickle.dumps(settings))
-    for pool in client._pools.values():
-        texts += [repr(pool), repr(vars(pool)), repr(vars(pool._connector))]
-        with suppress(PgMagicError, TypeError):  # an SSL context is not copied
-            texts += [repr(pool.endpoint), repr(asdict(pool.endpoint))]
-    return texts
-
-
 async def ask(client: Client, sql: str, *modes: str) -> list[Any]:
     """Ask, and give all that is told of it."""
     try:
@@ -110,7 +65,13 @@ async def ask(client: Client, sql: str, *modes: str) -> list[Any]:
     except Exception as error:
         # What is no error of ours is told by its frames.
         return told_by(error, *modes)
-    return [repr(frame), repr(getattr(frame, "attrs", "")), pickle.dumps(frame)]
+    return [*told_by_frame(frame)]
+
+
+@pytest.fixture
+def around(source: str, tmp_path: Path) -> Iterator[Surroundings]:
+    with surrounded(source, tmp_path) as surroundings:
+        yield surroundings
 
 
 @pytest.mark.parametrize("secret", [CANARY, WRONG], ids=["right", "wrong"])
@@ -120,8 +81,7 @@ async def test_nothing_that_is_told_holds_the_password(
     secret: str,
     database: TestDatabase,
     role: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    around: Surroundings,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ):
@@ -138,12 +98,12 @@ async def test_nothing_that_is_told_holds_the_password(
         where = {"host": "127.0.0.1", "port": port, "user": role, "database": database.name}
         where |= {name: changes.pop(name) for name in tuple(changes) if name in where}
         limits = {"connect_timeout": 0.3, "acquire_timeout": 0.6, "command_timeout": 0.5}
-        settings = settings_from(source, secret, where, monkeypatch, tmp_path, **(limits | changes))
+        settings = settings_from(source, secret, where, around, **(limits | changes))
         async with Client(ask=answer) as client:
             await client.add(settings)
             # Each kind of fault meets each mode, in one place or another.
             texts = await ask(client, sql, MODES[(SOURCES.index(source) + len(tried)) % len(MODES)])
-            texts += told_by_client(client)
+            texts += [*told_by_client(client)]
         for text in texts:
             assert leaks(text) == [], f"{kind}: {text!r}"
         tried.append(kind)
@@ -206,7 +166,12 @@ async def test_the_search_would_find_it_in_a_frame():
 
 
 def turn(kinds: dict[str, Any], source: str, secret: str) -> dict[str, Any]:
-    """Give every third kind: each meets several sources, with a right password and a wrong one."""
+    """Give every third kind: each meets several sources, with a right password and a wrong one.
+
+    `python -m tests.secrets` lets every kind meet every source.
+    """
+    if os.environ.get(EVERY_PAIR):
+        return kinds
     first = SOURCES.index(source) + (secret == WRONG)
     return {kind: each for n, (kind, each) in enumerate(kinds.items()) if (n + first) % 3 == 0}
 

@@ -1,0 +1,204 @@
+"""The faults of tests/faults, with a canary for the password of both servers."""
+
+import asyncio
+import contextlib
+import io
+import logging
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from pgmagic.client import Client
+from pgmagic.database.settings import DatabaseSettings
+from pgmagic.sandbox.binaries import Binaries
+from tests.faults import catalogue, trial
+from tests.faults.catalogue import Fault, Record
+from tests.faults.trial import Told, Trial
+from tests.faults.world import World, opened
+from tests.secrets.canary import CANARY, WRONG, leaks, leaks_in_files
+from tests.secrets.sources import Surroundings, surrounded
+from tests.secrets.told import told_by, told_by_client, told_by_frame
+from tests.servers import TestDatabase
+
+__all__ = ["ROLE", "Search", "opened_with_canary", "run_under"]
+
+ROLE = "canary"
+LOGGERS = ("", "pgmagic", "asyncpg", "asyncio", "asyncpg.pool", "concurrent.futures")
+LARGE = 20_000  # rows: a larger frame is searched in its attrs alone
+
+
+@dataclass(slots=True)
+class Search:
+    """What was told in one run, and where in it a canary stands."""
+
+    searched: int = 0
+    found: list[str] = field(default_factory=list)
+
+    def look(self, where: str, texts: Iterable[Any]) -> None:
+        """Search texts that were told somewhere."""
+        for text in texts:
+            if text:
+                self.searched += 1
+            if leaked := leaks(text):
+                self.found.append(f"{where}: {leaked[0]!r} in {text[:2000]!r}")
+
+
+@contextmanager
+def opened_with_canary(binaries: Binaries) -> Iterator[World]:
+    """Start the servers of the faults; whoever asks them signs in by the canary."""
+    quoted = CANARY.replace("'", "''")
+    role = f"create role {ROLE} login superuser password '{quoted}'"
+    with opened(binaries) as world:
+        for database in (world.far, world.near):
+            asyncio.run(_execute(database, role))
+        mine = {"user": ROLE, "password": CANARY}
+        yield replace(world, far=replace(world.far, **mine), near=replace(world.near, **mine))
+
+
+async def _execute(database: TestDatabase, sql: str) -> None:
+    async with database.connection() as connection:
+        await connection.execute(sql)
+
+
+def run_under(
+    fault: Fault, world: World, source: str, seed: int, modes: tuple[str, ...] = ()
+) -> tuple[Record, Search]:
+    """Let a fault happen whose passwords come from one place; search all that is told.
+
+    `modes` are those of tracebacks, all of them by itself.
+    """
+    search = Search()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        outside = folder / "outside"
+        outside.mkdir()
+        around = stack.enter_context(surrounded(source, outside))
+        kept: list[CanaryTrial] = []
+
+        def make(**options: Any) -> CanaryTrial:
+            kept.append(CanaryTrial(**options, recordings=folder / "told" / "recordings"))
+            return kept[-1]
+
+        stack.enter_context(patch.object(catalogue, "Trial", make))
+        stack.enter_context(patch.object(trial, "Client", CanaryClient))
+        stack.enter_context(patch.object(trial, "settings_of", _settings_by(around)))
+        streams = stack.enter_context(_streams())
+        log = stack.enter_context(_logged())
+        record = catalogue.run(fault, world, seed)
+        for each in kept:
+            each.search(search, modes)
+        search.look("log", log)
+        search.look("streams", (stream.getvalue() for stream in streams))
+        search.look("violation", [record.violation])
+        search.found += leaks_in_files(folder / "told")
+        search.searched += sum(path.is_file() for path in (folder / "told").rglob("*"))
+    return record, search
+
+
+class CanaryClient(Client):
+    """Answers the question for a password, and notes what it tells of databases that go."""
+
+    def __init__(self) -> None:
+        super().__init__(ask=self._answer)
+        self.noted: list[Any] = []
+
+    async def _answer(self, account: str) -> str:
+        return CANARY
+
+    async def remove(self, *names: str) -> None:
+        self.noted += told_by_client(self)
+        await super().remove(*names)
+
+    async def close(self, *names: str) -> None:
+        self.noted += told_by_client(self)
+        await super().close(*names)
+
+
+@dataclass(slots=True, kw_only=True)
+class CanaryTrial(Trial):
+    """A trial that records, and can be searched when it has ended."""
+
+    recordings: Path
+
+    async def __aenter__(self) -> "CanaryTrial":
+        await Trial.__aenter__(self)
+        self.client.record(self.recordings)
+        return self
+
+    def search(self, search: Search, modes: tuple[str, ...]) -> None:
+        """Search the client, one cell's answer of each shape, and one error of each wording."""
+        search.look("client", self.client.noted)  # type: ignore[attr-defined]
+        kinds: dict[str, Told] = {}
+        for told in self.told:
+            kinds.setdefault(_kind(told), told)
+        for kind, told in kinds.items():
+            if told.error is not None:
+                search.look(kind, told_by(told.error, *modes))
+            elif getattr(told.value, "size", 0) < LARGE:
+                search.look(kind, told_by_frame(told.value))
+        attrs = (repr(getattr(told.value, "attrs", "")) for told in self.told)
+        search.look("attrs", attrs)
+
+
+def _kind(told: Told) -> str:
+    if told.error is not None:
+        return re.sub(r"\d+", "0", repr(told.error))
+    return f"an answer of shape {getattr(told.value, 'shape', None)} of {told.targets}"
+
+
+def _settings_by(around: Surroundings) -> Any:
+    """Say how to reach a database; a password that is not the canary becomes the wrong one."""
+
+    def settings_of(name: str, where: TestDatabase, /, **changes: Any) -> DatabaseSettings:
+        given = changes.pop("password", None)
+        place = {
+            "name": name,
+            "host": "127.0.0.1",
+            "port": where.port,
+            "user": where.user,
+            "database": where.name,
+            "sslmode": "disable",
+        }
+        secret = CANARY if given is None or given() == CANARY else WRONG
+        return DatabaseSettings(**(place | around.settings(name, secret) | changes))
+
+    return settings_of
+
+
+@contextmanager
+def _streams() -> Iterator[tuple[io.StringIO, io.StringIO]]:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        yield out, err
+
+
+class _Log(logging.Handler):
+    def __init__(self, texts: list[str]) -> None:
+        super().__init__(logging.DEBUG)
+        self._texts = texts
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._texts += (self.format(record), repr(record.__dict__))
+
+
+@contextmanager
+def _logged() -> Iterator[list[str]]:
+    """Collect what all loggers say at DEBUG."""
+    texts: list[str] = []
+    handler = _Log(texts)
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    before = [logger.level for logger in loggers]
+    logging.getLogger().addHandler(handler)
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.DEBUG)
+        yield texts
+    finally:
+        logging.getLogger().removeHandler(handler)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
