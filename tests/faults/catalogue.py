@@ -98,6 +98,8 @@ def run(fault: Fault, world: World, seed: int) -> Record:
         violation = complaint(found)
     except TimeoutError:
         violation = f"it hung for {HUNG:g} s"
+    except Exception as found:  # the other runs go on
+        violation = f"the trial itself failed: {found!r}"
     return Record(
         seed=seed,
         violation=violation,

@@ -3,28 +3,83 @@
 import asyncio
 import ssl
 import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
 
+import pandas as pd
 import trustme
 
 from pgmagic.errors import ConnectFailed, ConnectionLost, QueryTimeout
 from tests.faults.catalogue import fault
 from tests.faults.of_servers import LASTING
-from tests.faults.trial import Trial, Violation
+from tests.faults.trial import Told, Trial, Violation
 from tests.proxy import FaultProxy
 
 LIMIT = 2.0  # seconds from the stop button to the prompt, on a network that is dead
 ROOM = 0.25  # more, for a machine that is busy
+HASTE = 0.2  # seconds of --timeout
+
+BOTH = ("far", "near")
+SLOW_TABLE = """
+create table if not exists slow_big (id int);
+create or replace function slowly() returns trigger language plpgsql as
+    $$ begin perform pg_sleep(0.3); return new; end $$;
+create or replace trigger slowly before insert on slow_big execute function slowly();
+create table if not exists big as select i from generate_series(1, 3000) as i;
+"""
+
+Kind: TypeAlias = Callable[..., Awaitable[Told]]
+
+
+async def _in_transaction(trial: Trial, **options: Any) -> Told:
+    (await trial.cell("begin", session="s", write=True)).only()
+    return await trial.read(session="s", **options)
+
+
+async def _from_frame(trial: Trial, *, lasting: float) -> Told:
+    writing = trial.client.write(
+        pd.DataFrame({"id": [1]}), ("far",), table="slow_big", if_exists="append"
+    )
+    return await trial.note(writing, ("far",))
+
+
+async def _in_snapshot(trial: Trial, *, lasting: float) -> Told:
+    async def work() -> Any:
+        async with trial.client.snapshot(*BOTH, seconds=60):
+            return await trial.client.query(f"select pg_sleep({lasting}) as pause", on=BOTH)
+
+    return await trial.note(work(), BOTH)
+
+
+KINDS: dict[str, Kind] = {
+    "a read": Trial.read,
+    "a fan-out": lambda trial, **options: trial.read(*BOTH, **options),
+    "a session": lambda trial, **options: trial.read(session="s", **options),
+    "a session's transaction": _in_transaction,
+    "a --to file": lambda trial, **options: trial.read(
+        to=str(trial.world.folder / "rows.parquet"), **options
+    ),
+    "a write": Trial.write,
+    "a write on two": lambda trial, **options: trial.write(*BOTH, **options),
+    "a session's write": lambda trial, **options: trial.write(session="s", **options),
+    "a --parallel read": lambda trial, lasting, **options: trial.cell(
+        f"select i, pg_sleep({lasting} / 100) from big", parallel=2, **options
+    ),
+}
+WITHOUT_LIMIT: dict[str, Kind] = {"a frame": _from_frame, "a snapshot": _in_snapshot}
 
 
 @fault(
     6,
     "the network swallows everything in a query",
-    "an interrupt ends the cell within 2 s; --timeout bounds it likewise",
+    "an interrupt ends the cell of any kind within 2 s; --timeout, 2 s after its time",
 )
 async def black_hole_in_query(trial: Trial) -> None:
-    limit = {} if trial.random.random() < 0.7 else {"timeout": 0.2}
-    what = trial.random.choice([trial.read, trial.write])
-    cell = trial.start(what(lasting=0.3, **limit))
+    await trial.execute(SLOW_TABLE)
+    limit = {} if trial.random.random() < 0.7 else {"timeout": HASTE}
+    kinds = KINDS if limit else KINDS | WITHOUT_LIMIT
+    kind = trial.random.choice(sorted(kinds))
+    cell = trial.start(kinds[kind](trial, lasting=0.3, **limit))
     both = trial.start(trial.read("near", lasting=LASTING))
     await trial.until_active()
     trial.proxy.blackhole = True
@@ -34,12 +89,15 @@ async def black_hole_in_query(trial: Trial) -> None:
     if not limit:
         pressed = trial.interrupt()
     told = (await cell).only(asyncio.CancelledError, QueryTimeout)
-    if told.answered:
-        raise Violation("it was answered through a black hole")
-    seconds = time.monotonic() - pressed
-    trial.measured("--timeout, dead network" if limit else "interrupt, dead network", seconds)
+    if "far" not in told.failures():
+        raise Violation(f"{kind} was answered through a black hole")
+    if [*trial.world.folder.iterdir()]:
+        raise Violation("I1: a file is left")
+    seconds = told.seconds - HASTE if limit else time.monotonic() - pressed
+    what = "--timeout passed" if limit else "interrupt"
+    trial.measured(f"{what}, dead network", seconds)
     if seconds > LIMIT + ROOM:
-        raise Violation(f"the cell went on for {seconds:.2f} s")
+        raise Violation(f"{kind} went on for {seconds:.2f} s")
 
 
 @fault(
@@ -57,6 +115,11 @@ async def black_hole_on_connect(trial: Trial) -> None:
     assert set(silent.always(ConnectFailed).failures()) == {"silent"}
     two.only()
     trial.measured("second host", two.seconds)
+    waiting = trial.start(trial.read("silent", "near"))
+    await trial.moment(0.25)
+    pressed = trial.interrupt()
+    if not (await waiting).only(asyncio.CancelledError).answered:
+        trial.measured("interrupt, dead network", time.monotonic() - pressed)
     await trial.client.remove("silent", "two")
 
 

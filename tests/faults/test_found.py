@@ -1,6 +1,7 @@
 """What faults have brought to light, each by itself."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from random import Random
 
@@ -8,6 +9,7 @@ import pytest
 
 from pgmagic.dispatch import all_of
 from pgmagic.errors import CellError, ConnectFailed
+from tests.faults.invariants import nothing_left
 from tests.faults.trial import Trial, settings_of
 from tests.faults.world import World
 
@@ -41,6 +43,24 @@ async def test_a_transaction_of_a_session_can_be_written_to_after_a_cell_that_fa
         write = f"insert into ledger values ({trial.number()})"
         (await trial.cell(write, name, session="s", write=True)).only()
         await trial.client.close_session("s", name)
+
+
+async def test_a_snapshot_on_a_dead_network_is_left_within_two_seconds(trial: Trial) -> None:
+    both = ("far", "near")
+
+    async def work() -> None:
+        async with trial.client.snapshot(*both, seconds=60):
+            await trial.client.query("select pg_sleep(60) as pause", on=both)
+
+    cell = trial.start(trial.note(work(), both))
+    await trial.until_active()
+    trial.proxy.blackhole = True
+    pressed = trial.interrupt()
+    (await cell).always(asyncio.CancelledError)
+    assert time.monotonic() - pressed < 2.0
+    trial.heal()
+    (await trial.read(*both)).only()
+    await nothing_left(trial)
 
 
 async def test_where_one_raises_the_others_do_not_wait_for_it() -> None:
