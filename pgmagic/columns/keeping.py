@@ -51,12 +51,12 @@ def unpack(data: bytes, columns: Sequence[Column], rows: int) -> pa.Table:
     try:
         found = pq.read_table(pa.BufferReader(data))
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"it is no Parquet file: {error}") from None
+        raise ValueError(f"their file is no Parquet file: {error}") from None
     if (found.num_rows, found.num_columns) != (rows, len(columns)):
-        raise ValueError("it holds other rows or columns than its receipt says")
+        raise ValueError("their file holds other rows or columns than the receipt says")
     arrays = [_undated(found.column(index)) for index in range(len(columns))]
     if [array.type for array in arrays] != types:
-        raise ValueError("it holds columns of other types than its receipt says")
+        raise ValueError("their file holds columns of other types than the receipt says")
     return pa.table(arrays, names=names)
 
 

@@ -1,15 +1,18 @@
 """Files that are there whole, or not at all."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import fsync
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, TypeVar
 
 from pgmagic.errors import RecordingError
+from pgmagic.recording.fitting import Misfit
 
-__all__ = ["as_json", "read_json", "write_file"]
+__all__ = ["as_json", "damaged", "read_json", "write_file"]
+
+Form = TypeVar("Form")
 
 
 def as_json(written: Mapping[str, Any], *, sort: bool = True) -> bytes:
@@ -18,14 +21,21 @@ def as_json(written: Mapping[str, Any], *, sort: bool = True) -> bytes:
     return f"{text}\n".encode()
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, check: Callable[[Any], Form]) -> Form:
+    """Read JSON that passes a check. Raises `RecordingError`, which names what is wrong."""
     try:
-        written = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        written = None
-    if not isinstance(written, dict):
-        raise RecordingError(f"{path} can't be read", hint="delete it, and record again")
-    return written
+        return check(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise RecordingError(f"{path} can't be read: {error.strerror}") from None
+    except Misfit as error:
+        raise damaged(path, str(error)) from None
+    except (ValueError, RecursionError):
+        raise damaged(path, "it is no JSON") from None
+
+
+def damaged(path: Path, problem: str) -> RecordingError:
+    """Make the error of a file that is not as pgmagic wrote it."""
+    return RecordingError(f"{path} is damaged: {problem}", hint="delete it, and record again")
 
 
 def write_file(path: Path, data: bytes) -> None:

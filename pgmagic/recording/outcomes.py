@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from pgmagic.columns import content, pack, unpack
-from pgmagic.errors import PgMagicError, RecordingError
+from pgmagic.errors import RecordingError
 from pgmagic.outcome import (
     Answer,
     Column,
@@ -19,11 +19,12 @@ from pgmagic.outcome import (
     Result,
     Rows,
 )
+from pgmagic.recording.failures import read_error, write_error
 
-__all__ = ["File", "Room", "Written", "left_out", "read_outcome", "write_outcome"]
+__all__ = ["File", "Room", "Written", "left_out", "read_outcome", "read_type", "write_outcome"]
 
 ReadFile: TypeAlias = Callable[[Mapping[str, str]], bytes]
-PLAIN: Final = (str, int, float, type(None))
+NOTICE: Final = ("severity", "message", "sqlstate", "detail", "hint")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +62,10 @@ def write_outcome(outcome: Outcome, ordered: Sequence[bool], room: Room) -> Writ
     item: dict[str, Any] = {
         "database": outcome.database,
         "elapsed": round(outcome.elapsed, 6),
-        "notices": [_without_none(notice) for notice in outcome.notices],
+        "notices": [_notice(notice) for notice in outcome.notices],
     }
     if isinstance(outcome, Failure):
-        return Written(item=item | {"outcome": "failed", "error": _error(outcome.error)})
+        return Written(item=item | {"outcome": "failed", "error": write_error(outcome.error)})
     files: list[File] = []
     results = []
     for number, (result, in_order) in enumerate(zip(outcome.results, ordered, strict=True), 1):
@@ -94,11 +95,14 @@ def write_outcome(outcome: Outcome, ordered: Sequence[bool], room: Room) -> Writ
 
 
 def read_outcome(item: Mapping[str, Any], read_file: ReadFile) -> Outcome:
-    """Read what `write_outcome` wrote. Raises `RecordingError` where rows were left out."""
-    notices = tuple(Notice(**notice) for notice in item["notices"])
+    """Read what `write_outcome` wrote.
+
+    Raises `RecordingError` where rows were left out, `ValueError` where rows are not as told here.
+    """
+    notices = tuple(_notice_from(notice) for notice in item["notices"])
     database, elapsed = item["database"], item["elapsed"]
     if item["outcome"] == "failed":
-        error = _error_from(item["error"])
+        error = read_error(item["error"])
         return Failure(database=database, error=error, elapsed=elapsed, notices=notices)
     position = item["position"]
     return Answer(
@@ -164,13 +168,7 @@ def _result_from(written: Mapping[str, Any], database: str, read_file: ReadFile)
         text = read_file(file).decode() if file else ""
     elif "rows" in written:
         data = read_file(file) if file else b""
-        try:
-            table = Rows(unpack(data, columns, written["rows"]))
-        except ValueError as error:
-            raise RecordingError(
-                f"{file['name'] if file else 'a recording'} can't be read: {error}",
-                database=database,
-            ) from None
+        table = Rows(unpack(data, columns, written["rows"]))
     return Result(
         tag=written["tag"],
         columns=columns,
@@ -189,7 +187,7 @@ def _column(column: Column) -> dict[str, Any]:
 
 
 def _column_from(written: Mapping[str, Any]) -> Column:
-    return Column(name=written["name"], type=_type_from(written["type"]))
+    return Column(name=written["name"], type=read_type(written["type"]))
 
 
 def _type(type_: PgType) -> dict[str, Any]:
@@ -205,46 +203,23 @@ def _type(type_: PgType) -> dict[str, Any]:
     return written
 
 
-def _type_from(written: Mapping[str, Any]) -> PgType:
+def read_type(written: Mapping[str, Any]) -> PgType:
+    """Read the type of a column."""
     element = written.get("element")
     return PgType(
         oid=written["oid"],
         name=written["name"],
         schema=written.get("schema", "pg_catalog"),
         kind=written.get("kind", "scalar"),
-        element=None if element is None else _type_from(element),
+        element=None if element is None else read_type(element),
         labels=tuple(written.get("labels", ())),
     )
 
 
-def _without_none(notice: Notice) -> dict[str, str]:
-    names = ("severity", "message", "sqlstate", "detail", "hint")
-    values = {name: getattr(notice, name) for name in names}
+def _notice(notice: Notice) -> dict[str, str]:
+    values = {name: getattr(notice, name) for name in NOTICE}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _error(error: PgMagicError) -> dict[str, Any]:
-    """Write an error: its class, and whatever plain values it has."""
-    values = {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in vars(error).items()
-        if isinstance(value, PLAIN)
-        or (isinstance(value, tuple) and all(isinstance(each, str) for each in value))
-    }
-    return {"class": type(error).__name__, "values": values}
-
-
-def _error_from(written: Mapping[str, Any]) -> PgMagicError:
-    kinds = {kind.__name__: kind for kind in _kinds(PgMagicError)}
-    kind = kinds.get(written["class"], PgMagicError)
-    values = written["values"]
-    error = kind.__new__(kind, values["message"])
-    for name, value in values.items():
-        setattr(error, name, tuple(value) if isinstance(value, list) else value)
-    return error
-
-
-def _kinds(kind: type[PgMagicError]) -> Iterator[type[PgMagicError]]:
-    yield kind
-    for each in kind.__subclasses__():
-        yield from _kinds(each)
+def _notice_from(written: Mapping[str, str]) -> Notice:
+    return Notice(**{name: written[name] for name in NOTICE if name in written})

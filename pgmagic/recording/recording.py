@@ -11,6 +11,7 @@ from pgmagic.errors import RecordingError
 from pgmagic.language.plan import Plan
 from pgmagic.outcome import Outcome
 from pgmagic.receipts import Origin
+from pgmagic.recording.files import damaged
 from pgmagic.recording.outcomes import left_out, read_outcome
 from pgmagic.recording.question import Question
 
@@ -47,7 +48,8 @@ class Recording:
     @property
     def origin(self) -> Origin:
         """The cell that asked."""
-        return Origin(**self._written["cell"])
+        cell = self._written["cell"]
+        return Origin(number=cell["number"], id=cell["id"])
 
     @property
     def started(self) -> datetime:
@@ -110,12 +112,17 @@ class Recording:
 
         Raises `RecordingError` where rows were left out, or a file is missing or damaged.
         """
-        return tuple(read_outcome(item, self._read) for item in self._items)
+        return tuple(map(self._outcome, self._items))
 
     def outcome(self, database: str) -> Outcome:
         """Read what one of the databases answered. Raises as `outcomes` does."""
-        item = next(each for each in self._items if each["database"] == database)
-        return read_outcome(item, self._read)
+        return self._outcome(next(each for each in self._items if each["database"] == database))
+
+    def _outcome(self, item: Mapping[str, Any]) -> Outcome:
+        try:
+            return read_outcome(item, self._read)
+        except ValueError as error:  # the files are as they were recorded; then this is not
+            raise damaged(self.path, f"of the rows, {error}") from None
 
     @property
     def _items(self) -> Sequence[Mapping[str, Any]]:

@@ -22,6 +22,7 @@ from pgmagic.language.plan import Plan
 from pgmagic.outcome import Outcome
 from pgmagic.receipts import Origin
 from pgmagic.recording.files import as_json, read_json, write_file
+from pgmagic.recording.form import FORMAT, check_index, check_receipt
 from pgmagic.recording.naming import name_of, plain_name
 from pgmagic.recording.outcomes import Room, Written, write_outcome
 from pgmagic.recording.question import Question
@@ -29,7 +30,6 @@ from pgmagic.recording.recording import Recording
 
 __all__ = ["Index", "Recordings"]
 
-FORMAT: Final = 1
 INDEX: Final = "index.json"
 DIGITS: Final = 12  # of a file's hash in its name
 
@@ -169,13 +169,7 @@ class Recordings:
         for path in self._paths("*.json"):
             if path.name == INDEX:
                 continue
-            written = read_json(path)
-            if written.get("format") != FORMAT:
-                raise RecordingError(
-                    f"{path} is of another version of pgmagic, or no recording",
-                    hint="record the notebook again, into another folder",
-                )
-            found[path.stem] = Recording(path, written)
+            found[path.stem] = Recording(path, read_json(path, check_receipt))
         return found
 
     def _paths(self, *patterns: str) -> Iterator[Path]:
@@ -241,10 +235,9 @@ class Recordings:
 
 
 def _read_index(path: Path) -> Index:
-    written = read_json(path)
-    groups = written.get("groups", {})
+    written = read_json(path, check_index)
     return Index(
-        databases=written.get("databases", {}),
-        groups={name: tuple(members) for name, members in groups.items()},
-        default=written.get("default"),
+        databases=written["databases"],
+        groups={name: tuple(members) for name, members in written["groups"].items()},
+        default=written["default"],
     )

@@ -454,7 +454,7 @@ def test_what_was_changed_by_hand_is_an_error(tmp_path):
     with pytest.raises(RecordingError, match="can't be read"):
         recording.outcomes()
     recording.path.write_text("{")
-    with pytest.raises(RecordingError, match="can't be read"):
+    with pytest.raises(RecordingError, match="it is no JSON"):
         list(Recordings(tmp_path))
 
 
