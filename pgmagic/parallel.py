@@ -14,7 +14,9 @@ from pgmagic.errors import ConnectFailed, PoolTimeout, QueryError
 
 __all__ = ["ISOLATION", "read_parts"]
 
-NO_SNAPSHOT = "55000"  # object_not_in_prerequisite_state: who exported it is gone
+# Who exported the snapshot is gone: what a server says depends on the moment and its version.
+# object_not_in_prerequisite_state, undefined_object, invalid_parameter_value
+NO_SNAPSHOT = frozenset({"55000", "42704", "22023"})
 ISOLATION = "isolation level repeatable read"
 
 ReadPart: TypeAlias = Callable[[Any, str], Awaitable[Reading]]
@@ -52,7 +54,7 @@ async def read_parts(
                     with translated(pool.name):
                         await lease.connection.execute("; ".join(begin))
                 except QueryError as error:
-                    if error.sqlstate == NO_SNAPSHOT:
+                    if error.sqlstate in NO_SNAPSHOT:
                         return  # the keeper has ended, and its own end says why
                     raise
                 await work(lease.connection)
