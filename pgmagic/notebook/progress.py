@@ -58,6 +58,7 @@ class CellProgress:
         self._concluded = False
         self._cancelled = False
         self._running = False
+        self._starter: asyncio.TimerHandle | None = None
         self._ticker: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -70,7 +71,7 @@ class CellProgress:
         self._speeds = {name: Speed() for name in self._targets}
         self._running = True
         if self._mode != "off":
-            self._ticker = self._loop.create_task(self._follow())
+            self._starter = self._loop.call_later(DELAY, self._start)
         return self
 
     async def __aexit__(
@@ -115,13 +116,17 @@ class CellProgress:
             self._cancelled = True
             self._task.cancel()
 
+    def _start(self) -> None:
+        self._ticker = self._loop.create_task(self._follow())
+
     def _stop(self) -> None:
+        if self._starter is not None:
+            self._starter.cancel()
         if self._ticker is not None:
             self._ticker.cancel()
             self._ticker = None
 
     async def _follow(self) -> None:
-        await asyncio.sleep(DELAY)
         self._face = self._choose_face()
         try:
             while self._face is not None:

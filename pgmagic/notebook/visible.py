@@ -20,6 +20,8 @@ def visible(text: str, limit: int | None = None) -> str:
     text = _SPACE.sub(" ", text).strip(" ")
     if limit is not None and len(text) > limit:
         text = text[: limit - 1] + "…"
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(shape(character) for character in text)
 
 
