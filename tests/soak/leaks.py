@@ -1,25 +1,29 @@
 """What is left behind, and what grows."""
 
 import asyncio
+import ctypes
 import gc
+import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
 
 import psutil
+import pyarrow
 
 from pgmagic import Client
 from tests.soak.schedule import DATABASES
 from tests.soak.world import World
 
-__all__ = ["Footprint", "Growth", "left_in_pools", "left_in_process", "left_on_servers"]
+__all__ = ["Footprint", "Growth", "Memory", "left_in_pools", "left_in_process", "left_on_servers"]
 
 SETTLED_WITHIN = 5.0  # seconds
 CLOSED_WITHIN = 2.0
 STEP = 0.02
-WARM = 0.25  # share of the samples that are not counted: caches fill up
+WARM = 1 / 3  # share of the samples that are not counted: caches and receipts fill up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,44 +46,80 @@ class Footprint:
         )
 
 
+class _MallInfo(ctypes.Structure):
+    """`struct mallinfo2` of glibc, https://man7.org/linux/man-pages/man3/mallinfo.3.html."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """The memory of this process at one moment of the monotonic clock, in bytes.
+
+    `resident` is what the system counts: what is in use, and what allocators keep for later.
+    `allocated` is what C has in use, and `arrow` what Arrow has; `blocks` are the pieces of memory
+    that Python's objects have.
+    """
+
+    at: float
+    resident: int
+    allocated: int
+    arrow: int
+    blocks: int
+
+    @classmethod
+    def now(cls) -> "Memory":
+        gc.collect()
+        return cls(
+            at=time.monotonic(),
+            resident=psutil.Process().memory_info().rss,
+            allocated=_allocated(),
+            arrow=pyarrow.total_allocated_bytes(),
+            blocks=sys.getallocatedblocks(),
+        )
+
+
+def _allocated() -> int:
+    """Ask malloc how much is in use; 0 where it can't tell."""
+    try:
+        ask = ctypes.CDLL(None).mallinfo2
+    except (AttributeError, OSError):  # another system, or an older glibc
+        return 0
+    ask.restype = _MallInfo
+    found = ask()
+    return int(found.uordblks + found.hblkhd)
+
+
 class Growth:
-    """The memory of this process, sampled."""
+    """The memory of this process, sampled while nothing runs."""
 
     def __init__(self) -> None:
-        self._process = psutil.Process()
-        self._samples: list[tuple[float, int]] = []
+        self.samples: list[Memory] = []
 
-    def sample(self, every: float) -> None:
-        """Look at it, where so many seconds have passed since the last time."""
-        now = time.monotonic()
-        if not self._samples or now - self._samples[-1][0] >= every:
-            self._samples.append((now, self._process.memory_info().rss))
+    def sample(self) -> None:
+        self.samples.append(Memory.now())
 
-    @property
-    def first(self) -> int:
-        """Bytes when caches were filled."""
-        return self._warm[0][1]
+    def per_hour(self, what: Callable[[Memory], int]) -> float:
+        """Give the median of the slopes between any two samples, which no outlier moves.
 
-    @property
-    def last(self) -> int:
-        return self._warm[-1][1]
-
-    @property
-    def per_hour(self) -> float:
-        """Bytes: the median of the slopes between any two samples, which no outlier moves."""
+        The first third of the time does not count.
+        """
+        warm = self.samples[int(len(self.samples) * WARM) :]
         slopes = [
-            (later[1] - earlier[1]) / (later[0] - earlier[0])
-            for earlier, later in combinations(self._warm, 2)
+            (what(later) - what(earlier)) / (later.at - earlier.at)
+            for earlier, later in combinations(warm, 2)
         ]
         return median(slopes) * 3600 if slopes else 0.0
 
-    @property
-    def _warm(self) -> list[tuple[float, int]]:
-        return self._samples[int(len(self._samples) * WARM) :]
 
-
-async def left_in_pools(pg: Client) -> list[str]:
-    """Say what of the pools does not come to rest."""
+async def left_in_pools(pg: Client, *, sessions: bool = False) -> list[str]:
+    """Say what of the pools does not come to rest; `sessions` may stay."""
 
     def busy() -> list[str]:
         return [
@@ -91,7 +131,7 @@ async def left_in_pools(pg: Client) -> list[str]:
             or each.waiting
             or each.running
             or each.idle != each.size
-            or each.sessions
+            or (each.sessions and not sessions)
             or each.size > each.max_size
         ]
 
@@ -105,7 +145,9 @@ async def left_on_servers(pg: Client, world: World) -> list[str]:
     """Say on which server more backends serve us than we have connections, or one is at work."""
     deadline = time.monotonic() + CLOSED_WITHIN
     while True:
-        sizes = dict.fromkeys(DATABASES, 0) | {s.database: s.size for s in pg.statistics()}
+        sizes = dict.fromkeys(DATABASES, 0)
+        for each in pg.statistics():
+            sizes[each.database] = each.size + sum(bool(s.pid) for s in each.sessions)
         backends, active = await world.backends(), await world.active()
         found = [
             f"{name}: {backends[name]} backends, {active[name]} at work, {size} connections"

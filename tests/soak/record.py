@@ -9,6 +9,14 @@ from dataclasses import dataclass, field
 
 from pgmagic import PgMagicError
 from pgmagic.database.retry import ATTEMPTS
+from pgmagic.errors import (
+    CircuitOpen,
+    ConnectFailed,
+    ConnectionLost,
+    PoolTimeout,
+    QueryTimeout,
+    SnapshotEnded,
+)
 from tests.soak.schedule import Fault
 
 __all__ = ["Durations", "Error", "Record", "Trouble"]
@@ -24,6 +32,13 @@ AT_ONCE = 0.05  # seconds: a connection that was idle is found broken by the nex
 GRAVE = (*AFTERWARDS, Fault.RESET, Fault.TERMINATE)
 
 PASSING = (Fault.RESET, Fault.TERMINATE)  # over in a moment
+
+# What a fault can be the reason of. No fault makes the server refuse a statement, and none cancels.
+BY_ANY = (ConnectionLost, ConnectFailed, SnapshotEnded, CircuitOpen)
+BY_LASTING = (*BY_ANY, QueryTimeout, PoolTimeout)
+
+PROMISED = 2.0  # seconds from a cancellation to its end, whatever the network does
+SLACK = 0.1  # seconds: a timer fires late, and then the cell has some steps to go
 
 
 class Durations:
@@ -81,12 +96,14 @@ class Record:
         self.wrong: list[str] = []
         self.unexplained: list[str] = []
         self.noise: list[str] = []
+        self.slow: list[str] = []  # cancellations
         self.took = Durations()
         self.cancels = Durations()  # on databases that answer
         self.cancels_in_trouble = Durations()
         self.lags = Durations()  # how late our own loop is: the machine has other work
         self.recoveries: dict[Fault, Durations] = defaultdict(Durations)
         self._troubles: deque[Trouble] = deque(maxlen=200)
+        self._late: deque[tuple[float, float]] = deque(maxlen=400)
 
     # -- faults
 
@@ -137,11 +154,13 @@ class Record:
     ) -> None:
         """Note an error that was shown.
 
-        One that no fault explains counts as a defect. So does one that is not pgmagic's own,
-        whatever happened, and a read that met fewer faults than it has attempts, all of them over
-        at once.
+        One that no fault explains counts as a defect: there was none, or none that leads to such
+        an error. So does one that is not pgmagic's own, whatever happened, and a read that met
+        fewer faults than it has attempts, all of them over at once.
         """
         reason = self.reason(database, since)
+        if not isinstance(error, BY_ANY if reason in PASSING else BY_LASTING):
+            reason = None
         name = type(error).__name__
         self.errors[Error(cell, name, str(reason or "nothing"))] += 1
         if not isinstance(error, PgMagicError):
@@ -157,10 +176,29 @@ class Record:
     def is_noise(self, what: str) -> None:
         self._note(self.noise, what)
 
-    def cancel_took(self, seconds: float, databases: Sequence[str], since: float) -> None:
+    def was_late(self, seconds: float) -> None:
+        """Note that our own loop came so much later to something than it was due."""
+        self.lags.add(seconds)
+        self._late.append((time.monotonic(), seconds))
+
+    def cancel_took(
+        self, kind: str, seconds: float, databases: Sequence[str], since: float, *, waits: int = 1
+    ) -> None:
+        """Note how long a cell went on after its cancellation.
+
+        It may wait so many times for a server that does not answer, one after the other. More is a
+        defect, but for the time by which our own loop was late meanwhile.
+        """
         grave = {Fault.BLACK_HOLE, Fault.DELAY, Fault.RESTART, Fault.CRASH}
         troubled = any(self.reason(database, since) in grave for database in databases)
         (self.cancels_in_trouble if troubled else self.cancels).add(seconds)
+        began = time.monotonic() - seconds
+        late = sum(by for when, by in self._late if when >= began)
+        if seconds > PROMISED * waits + SLACK + late:
+            where = ", ".join(databases)
+            self._note(
+                self.slow, f"{kind} on {where}: {seconds:.2f} s, the loop was {late:.2f} s late"
+            )
 
     def _note(self, where: list[str], what: str) -> None:
         where.append(what if len(where) < KEPT else "…")

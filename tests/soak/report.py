@@ -13,6 +13,7 @@ from tests.soak.soak import Findings
 
 __all__ = ["conditions", "lines", "put"]
 
+ROWS = 12  # of the table of memory
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 
 
@@ -33,10 +34,14 @@ def lines(findings: Findings) -> Iterator[str]:
     yield from _table(("errors shown by", "class", "during", "times"), _errors(findings))
     yield from _table(("time", "times", "p50", "p99", "longest"), _times(findings))
     yield from _table(("writes", "reported", "in the table"), _writes(findings))
+    head = ("memory after", "resident", "in use by C", "by Arrow", "pieces in use by Python")
+    yield from _table(head, _memory(findings))
     growth = findings.growth
     yield (
-        f"Memory: {growth.first / 1e6:.0f} MB after a quarter of the time, "
-        f"{growth.last / 1e6:.0f} MB at the end; {growth.per_hour / 1e6:+.1f} MB an hour."
+        "In the last two thirds of the time, by the hour: resident "
+        f"{growth.per_hour(lambda each: each.resident) / 1e6:+.1f} MB, in use by C "
+        f"{growth.per_hour(lambda each: each.allocated) / 1e6:+.1f} MB, pieces in use by Python "
+        f"{growth.per_hour(lambda each: each.blocks):+,.0f}."
     )
 
 
@@ -97,6 +102,16 @@ def _times(findings: Findings) -> Iterator[tuple[object, ...]]:
         ("delay of our own loop, and of every cell on it", record.lags),
     ):
         yield name, f"{took.count:,}", *_percentiles(took)
+
+
+def _memory(findings: Findings) -> Iterator[tuple[object, ...]]:
+    samples = findings.growth.samples
+    for sample in samples[:: max(1, len(samples) // ROWS)]:
+        yield (
+            f"{(sample.at - findings.started) / 60:.0f} min",
+            *(f"{each / 1e6:.0f} MB" for each in (sample.resident, sample.allocated, sample.arrow)),
+            f"{sample.blocks:,}",
+        )
 
 
 def _writes(findings: Findings) -> Iterator[tuple[object, ...]]:

@@ -29,10 +29,12 @@ from tests.soak.writing import WRITING, close
 
 __all__ = ["Findings", "soak"]
 
+REST = 60.0  # seconds between two rests, in which nothing runs and all is looked at
 HUNG = 20.0  # seconds: no limit of any cell is nearly as long
 PAUSE = 0.1  # seconds after an error, as nobody asks on faster
 TICK = 0.1  # seconds between two looks at how late the loop is
-SAMPLE = 5.0  # seconds between two looks at the memory
+# Those have a client or a session to close after what was cancelled, and may wait for that as well.
+CLOSING = {"snapshot": 2, "session": 2}
 EVERYWHERE = ("fan-out", "write everywhere", "snapshot")
 CELLS = READING | WRITING
 
@@ -43,6 +45,7 @@ class Findings:
 
     seed: int
     seconds: float
+    started: float  # of the monotonic clock
     workers: int
     major: int
     record: Record
@@ -59,6 +62,7 @@ class Findings:
             "writes lost, doubled or misreported": self.misreported,
             "leaks": self.leaks,
             "errors without a fault": self.record.unexplained,
+            "cancellations that took longer than 2 s": self.record.slow,
             "noise": self.record.noise,
         }
 
@@ -74,17 +78,46 @@ class Soak:
     folder: Path
     record: Record
     growth: Growth
+    leaks: list[str] = field(default_factory=list)
     facts: Mapping[str, object] = field(default_factory=dict)
     ledgers: Mapping[str, Ledger] = field(
         default_factory=lambda: {name: Ledger() for name in DATABASES}
     )
+    _at_work: int = 0  # jobs
+    _may_begin: asyncio.Event = field(default_factory=asyncio.Event)
+    _all_done: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self, workers: int) -> None:
         """Work, break and measure until the time is over; leave nothing broken."""
         started = time.monotonic()
-        others = [asyncio.create_task(self._break(started)), asyncio.create_task(self._measure())]
+        self._may_begin.set()
+        others = [self._break(started), self._measure(), self._look(started)]
+        tasks = [asyncio.create_task(each) for each in others]
         await asyncio.gather(*(self._work(number) for number in range(workers)))
-        await asyncio.gather(*others)
+        await asyncio.gather(*tasks)
+
+    async def _look(self, started: float) -> None:
+        """Let all rest once a minute, and look what is left then.
+
+        A server that is restarted ends what was forgotten on it: at the end it would not be seen.
+        """
+        due = started + REST
+        while due < self.until:
+            await asyncio.sleep(due - time.monotonic())
+            self._may_begin.clear()
+            try:
+                while self._at_work:
+                    self._all_done.clear()
+                    await self._all_done.wait()
+                async with self.world.quiet():
+                    left = await left_in_pools(self.pg, sessions=True)
+                    left += await left_on_servers(self.pg, self.world)
+                minutes = (time.monotonic() - started) / 60
+                self.leaks += [f"after {minutes:.1f} minutes: {each}" for each in left]
+                self.growth.sample()
+            finally:
+                self._may_begin.set()
+            due += REST
 
     async def _break(self, started: float) -> None:
         async with asyncio.TaskGroup() as group:
@@ -95,10 +128,9 @@ class Soak:
     async def _measure(self) -> None:
         due = time.monotonic()
         while time.monotonic() < self.until:
-            self.growth.sample(SAMPLE)
             due += TICK
             await asyncio.sleep(due - time.monotonic())
-            self.record.lags.add(late := time.monotonic() - due)
+            self.record.was_late(late := time.monotonic() - due)
             due += late
 
     async def _work(self, number: int) -> None:
@@ -111,12 +143,17 @@ class Soak:
         )
         last_in_session = dict.fromkeys(DATABASES, time.monotonic())
         for job in jobs(self.seed, number):
+            await self._may_begin.wait()
             if time.monotonic() > self.until:
                 break
             began = time.monotonic()
             # A session may have been lost at any time since it was used last.
             since = last_in_session[job.database] if job.kind == "session" else began
-            if not await self._do(desk, job, since):
+            self._at_work += 1
+            well = await self._do(desk, job, since)
+            self._at_work -= 1
+            self._all_done.set()
+            if not well:
                 await asyncio.sleep(PAUSE)
             if job.kind == "session":
                 last_in_session[job.database] = time.monotonic()
@@ -143,11 +180,14 @@ class Soak:
             await asyncio.wait({task}, timeout=HUNG)
         record.took.add(time.monotonic() - began)
         if stopped is not None:
-            record.cancel_took(time.monotonic() - stopped, where, began)
+            waits = CLOSING.get(job.kind, 1)
+            record.cancel_took(job.kind, time.monotonic() - stopped, where, began, waits=waits)
         try:
             task.result()
         except asyncio.CancelledError:
             record.cancelled["the cell"] += 1
+            if stopped is None or job.by_id:
+                record.is_wrong(f"{job.kind} on {job.database} was cancelled, and nobody did")
             return True
         except Wrong as wrong:
             record.is_wrong(f"{job.kind} on {job.database}: {wrong}")
@@ -213,6 +253,7 @@ async def soak(*, seconds: float, seed: int, workers: int) -> Findings:
                     folder=Path(folder),
                     record=record,
                     growth=growth,
+                    leaks=leaks,
                     facts={name: facts(name) for name in DATABASES},
                 )
                 await running.run(workers)
@@ -233,6 +274,7 @@ async def soak(*, seconds: float, seed: int, workers: int) -> Findings:
             return Findings(
                 seed=seed,
                 seconds=took,
+                started=started,
                 workers=workers,
                 major=world.major,
                 record=record,

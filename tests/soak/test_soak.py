@@ -8,7 +8,14 @@ from itertools import islice
 
 import pytest
 
-from pgmagic.errors import ConnectFailed, ConnectionLost, PgMagicError, QueryTimeout
+from pgmagic.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    PgMagicError,
+    QueryCancelled,
+    QueryError,
+    QueryTimeout,
+)
 from tests.soak.ledger import TABLE, Ledger, Said, said_of
 from tests.soak.record import Durations, Record
 from tests.soak.schedule import CANCELLED, FAULTS, JOBS, Fault, faults, jobs
@@ -140,8 +147,36 @@ def test_an_error_that_is_not_ours_is_always_a_defect() -> None:
     record = Record()
     trouble = record.begins(Fault.RESTART, "ewr")
     record.fails("write", "ewr", AttributeError(), since=trouble.began)
-    record.fails("write", "ewr", PgMagicError("ours"), since=trouble.began)
+    record.fails("write", "ewr", LOST, since=trouble.began)
     assert len(record.unexplained) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (QueryCancelled("cancelled", database="ewr"), Fault.RESTART),  # the cancel of another
+        (QueryError("no such snapshot", database="ewr"), Fault.TERMINATE),
+        (PgMagicError("ours"), Fault.BLACK_HOLE),
+        (QueryTimeout("too long"), Fault.RESET),  # which takes no time
+    ],
+)
+def test_no_fault_explains_every_error(error, fault) -> None:
+    record = Record()
+    trouble = record.begins(fault, "ewr")
+    record.fails("write", "ewr", error, since=trouble.began)
+    assert len(record.unexplained) == 1
+
+
+def test_a_cancellation_takes_two_seconds_and_what_our_loop_was_late() -> None:
+    record = Record()
+    record.cancel_took("read", 2.05, ["ewr"], since=0.0)
+    assert not record.slow
+    record.cancel_took("read", 2.5, ["ewr"], since=0.0)
+    assert len(record.slow) == 1
+    record.was_late(0.5)
+    record.cancel_took("read", 2.5, ["ewr"], since=0.0)
+    record.cancel_took("snapshot", 4.0, ["ewr"], since=0.0, waits=2)
+    assert len(record.slow) == 1
 
 
 def test_recovery_is_the_first_answer_to_what_was_asked_after_the_end() -> None:

@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Self
 
 import asyncpg
@@ -90,6 +90,14 @@ class World:
         """Count those of them that are not idle."""
         count = "count(*) filter (where state <> 'idle')"
         return {name: await self._ask(name, count) for name in DATABASES}
+
+    @asynccontextmanager
+    async def quiet(self) -> AsyncIterator[None]:
+        """Let nothing be broken in the block; wait until nothing is."""
+        async with AsyncExitStack() as stack:
+            for turn in self._turns:
+                await stack.enter_async_context(turn)
+            yield
 
     async def break_(self, planned: Planned, record: Record) -> None:
         """Do what is planned, from its beginning to its end."""
