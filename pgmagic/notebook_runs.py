@@ -29,7 +29,9 @@ def run_notebook(
         from nbclient import NotebookClient
         from nbclient.exceptions import CellExecutionError
     except ImportError:
-        raise CellError("running a notebook needs nbclient", hint="pip install nbclient") from None
+        raise CellError(
+            "running a notebook needs nbclient", hint="pip install pgmagic[notebooks]"
+        ) from None
     try:
         content = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
     except OSError as error:

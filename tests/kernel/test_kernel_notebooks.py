@@ -66,10 +66,24 @@ def shown(notebook: NotebookNode, *kinds: str, but: str = "--none") -> list[list
     `but` leaves out cells that hold this.
     """
     return [
-        [everything(output, *kinds) for output in cell.outputs if not is_caption(output)]
+        [everything(output, *kinds) for output in in_one_piece(cell.outputs)]
         for cell in notebook.cells
         if cell.cell_type == "code" and not any(magic in cell.source for magic in (*LIVE_ONLY, but))
     ]
+
+
+def in_one_piece(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Put together what was printed in a row: a busy kernel sends it in pieces."""
+    pieces: list[NotebookNode] = []
+    for output in outputs:
+        if is_caption(output):
+            continue
+        before = pieces[-1] if pieces else {}
+        if output.output_type == "stream" and output.name == before.get("name"):
+            pieces[-1] = before | {"text": before["text"] + output.text}
+        else:
+            pieces.append(output)
+    return pieces
 
 
 def everything(output: NotebookNode, *kinds: str) -> dict[str, str]:
