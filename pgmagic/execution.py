@@ -138,7 +138,16 @@ class Execution:
 
     def _lease(self) -> AbstractAsyncContextManager[Lease]:
         session = self.plan.cell.options.session
-        return self.pool.acquire() if session is None else self.pool.session(session)
+        if session is None:
+            return self.pool.acquire(may_wait=self._be_late)
+        return self.pool.session(session)
+
+    def _be_late(self) -> bool:
+        """Say whether this database may come after others, perhaps of this cell, have ended."""
+        if self.plan.together or self.export is not None:
+            return False  # all commit together; a file's columns are those of all databases
+        self.meeting.be_late(self.step.database)
+        return True
 
     async def _all(self, lease: Lease) -> list[Result]:
         match self.plan.transaction:

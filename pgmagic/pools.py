@@ -11,6 +11,7 @@ from typing import Any, Self
 from pgmagic.columns import listing
 from pgmagic.database.checks import check
 from pgmagic.database.configuration import Configuration
+from pgmagic.database.neighbours import Neighbours
 from pgmagic.database.passwords import Ask, Prompts
 from pgmagic.database.pool import DatabasePool
 from pgmagic.database.settings import DatabaseSettings
@@ -36,6 +37,7 @@ class Pools:
         self.default: str | None = configuration.default
         self._pools: dict[str, DatabasePool] = {}
         self._prompts = Prompts(ask) if ask else None
+        self._neighbours = Neighbours()
         self.replaying = False
 
     async def __aenter__(self) -> Self:
@@ -65,7 +67,9 @@ class Pools:
                 hint="without PGMAGIC_MODE=replay it runs on the live databases",
             )
         if name not in self._pools:
-            self._pools[name] = DatabasePool(self.databases[name], prompts=self._prompts)
+            self._pools[name] = DatabasePool(
+                self.databases[name], neighbours=self._neighbours, prompts=self._prompts
+            )
         return self._pools[name]
 
     async def add(self, settings: DatabaseSettings) -> None:

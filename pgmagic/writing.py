@@ -75,7 +75,8 @@ class Writing:
         progress = self.watch.progress[self.database] = Progress()
         with self.pool.running(f"copy {self.table} from stdin"):
             self.watch.state[self.database] = "waiting for a connection"
-            async with self.pool.acquire() as lease:
+            # Those who commit together all need a connection at once.
+            async with self.pool.acquire(may_wait=lambda: not self.together) as lease:
                 self.watch.state[self.database] = "writing"
                 await self._execute(
                     lease, "; ".join(["begin read write", *self.pool.local_settings, PATIENT])

@@ -80,7 +80,8 @@ async def eventually(condition: Callable[[], Any], *, within: float = 5.0) -> No
 
 async def idle(pool: DatabasePool) -> None:
     """Wait until every connection is back."""
-    await eventually(lambda: pool.statistics().in_use == 0 and not pool._returns)
+    await eventually(lambda: pool.statistics().in_use == 0)
+    await pool.settle()
 
 
 async def run(pool: DatabasePool, sql: str, *, then: Exception | None = None) -> Any:

@@ -9,6 +9,7 @@ import asyncpg
 from pgmagic import events
 from pgmagic.database.connection import Connection
 from pgmagic.database.connector import Connector
+from pgmagic.database.endpoint import Address
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.database.statistics import Recorder
 from pgmagic.grace import CANCEL_GRACE
@@ -57,6 +58,21 @@ class Connections:
     @property
     def idle(self) -> int:
         return sum(connection.idle_since is not None for connection in self)
+
+    @property
+    def busy(self) -> int:
+        """How many are lent, being reset or being opened: sooner or later they are idle."""
+        return self.size - self.idle + self.opening
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Where they lead; nothing before the first of them."""
+        return self._connector.addresses
+
+    def longest_idle(self) -> Connection | None:
+        """Give the one that nobody has needed for the longest time."""
+        idle = [connection for connection in self if connection.idle_since is not None]
+        return min(idle, key=lambda connection: connection.idle_since or 0.0, default=None)
 
     async def take(self, *, check: bool = False) -> Taken:
         """Take an idle connection, or open one. `check` asks the server even of a fresh one.

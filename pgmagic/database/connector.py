@@ -14,7 +14,7 @@ import asyncpg
 from pgmagic import events
 from pgmagic.database import connecting
 from pgmagic.database.connection import Connection
-from pgmagic.database.endpoint import Endpoint
+from pgmagic.database.endpoint import Address, Endpoint
 from pgmagic.database.fault import Fault, fault_of, why
 from pgmagic.database.passwords import PasswordWanted, Prompts, no_password
 from pgmagic.database.resolver import resolve
@@ -79,6 +79,11 @@ class Connector:
     def endpoint(self) -> Endpoint:
         """Where the next connection goes. Raises SettingsError."""
         return self._resolved()
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Where connections go; nothing before it was looked up."""
+        return () if self._endpoint is None else self._endpoint.addresses
 
     @property
     def where(self) -> str:

@@ -5,44 +5,33 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
-from pgmagic import events
 from pgmagic.database.breaker import Breaker
 from pgmagic.database.connection import Connection
-from pgmagic.database.connections import Connections, Taken
+from pgmagic.database.connections import Connections
 from pgmagic.database.connector import Connect, Connector
 from pgmagic.database.endpoint import Endpoint
-from pgmagic.database.fault import Fault, Verdict, fault_of, verdict
+from pgmagic.database.fault import Verdict, verdict
 from pgmagic.database.lease import STOPPED, Lease
-from pgmagic.database.opening import Opening
+from pgmagic.database.lending import Lending
+from pgmagic.database.neighbours import Neighbours
+from pgmagic.database.opening import MayWait, Opening
 from pgmagic.database.passwords import Prompts
 from pgmagic.database.quiet import keep_quiet
 from pgmagic.database.running import RunningQueries, RunningQuery
 from pgmagic.database.session import Sessions
 from pgmagic.database.settings import DatabaseSettings
-from pgmagic.database.slots import Slots
 from pgmagic.database.snapshot import Snapshot, take
 from pgmagic.database.statistics import DatabaseStatistics, Recorder, Sample, percentile
-from pgmagic.errors import (
-    CellError,
-    CircuitOpen,
-    ConnectFailed,
-    PgMagicError,
-    PoolTimeout,
-    Unavailable,
-)
+from pgmagic.errors import CellError, CircuitOpen, PgMagicError, Unavailable
 
 if TYPE_CHECKING:
     from pgmagic.outcome import PgType
 
 __all__ = ["DatabasePool", "Lease", "Visit"]
 
-T = TypeVar("T")
-
-FULL_FOR = 30.0  # seconds until a server that was full is asked for more connections again
 CLOSE_TIMEOUT = 2.0  # seconds to say good-bye
-RETURN_WAIT = 0.1  # seconds to wait for a connection that comes back, before one is opened
 
 
 class Visit(NamedTuple):
@@ -64,6 +53,7 @@ class DatabasePool:
         self,
         settings: DatabaseSettings,
         *,
+        neighbours: Neighbours | None = None,
         prompts: Prompts | None = None,
         connect: Connect | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -83,14 +73,28 @@ class DatabasePool:
         self._clock = clock
         self._recorder = Recorder(clock)
         self._connector = Connector(settings, prompts=prompts, connect=connect)
-        self._opening = Opening(
-            settings, self.breaker, self._connector, prompts=prompts, clock=clock
-        )
         self._connections = Connections(settings, self._connector, self._recorder)
-        self._slots = Slots(settings.max_size)
-        self._full_until = -float("inf")
-        self._leases: set[Lease] = set()
-        self._returns: set[asyncio.Task[None]] = set()
+        self._neighbours = neighbours or Neighbours()
+        self._opening = Opening(
+            settings,
+            self.breaker,
+            self._connector,
+            self._connections,
+            self._neighbours,
+            prompts=prompts,
+            clock=clock,
+        )
+        self._lending = Lending(
+            settings,
+            connections=self._connections,
+            opening=self._opening,
+            neighbours=self._neighbours,
+            breaker=self.breaker,
+            running=self.running_queries,
+            recorder=self._recorder,
+            check_usable=self._check_usable,
+            clock=clock,
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
@@ -125,8 +129,13 @@ class DatabasePool:
         return self._closed
 
     @asynccontextmanager
-    async def acquire(self, *, timeout: float | None = None) -> AsyncIterator[Lease]:
+    async def acquire(
+        self, *, timeout: float | None = None, may_wait: MayWait = lambda: True
+    ) -> AsyncIterator[Lease]:
         """Lend a connection; `timeout` counts until there is one.
+
+        Where the server is full, an idle connection of a pool beside this one is closed for it.
+        Where none is idle, one is waited for, unless `may_wait` objects.
 
         It is reset in the background afterwards, so that an answer waits for nothing. Where the
         block was stopped, the statement is cancelled on the server first, for two seconds at
@@ -136,13 +145,13 @@ class DatabasePool:
         """
         limit = self.settings.acquire_timeout if timeout is None else timeout
         with self._request():
-            lease = await self._lend(limit)
+            lease = await self._lending.lend(limit, may_wait)
         since = self.breaker.outages
         try:
             yield lease
         except BaseException as error:
             self._learn(error, since)
-            returned = self._take_back(lease)
+            returned = self._lending.take_back(lease)
             if isinstance(error, STOPPED):
                 self._recorder.cancels += 1
                 # A second interrupt ends this wait only; the connection still comes back.
@@ -150,7 +159,7 @@ class DatabasePool:
             raise
         else:
             self.breaker.record(Verdict.ANSWERED)
-            self._take_back(lease)
+            self._lending.take_back(lease)
 
     @asynccontextmanager
     async def session(self, name: str, *, timeout: float | None = None) -> AsyncIterator[Lease]:
@@ -219,8 +228,8 @@ class DatabasePool:
             database=self.name,
             size=self._connections.size,
             idle=self._connections.idle,
-            in_use=len(self._leases),
-            waiting=self._slots.waiting,
+            in_use=self._lending.in_use,
+            waiting=self._lending.waiting,
             max_size=self.settings.max_size,
             requests_num=recorder.requests_num,
             requests_queued=recorder.requests_queued,
@@ -262,8 +271,7 @@ class DatabasePool:
 
     async def settle(self) -> None:
         """Wait until what was lent and came back is ready for the next, or closed."""
-        while self._returns:
-            await asyncio.wait(tuple(self._returns))
+        await self._lending.settle()
 
     async def close_idle(self) -> None:
         """Close what is idle now, and wait until the server has heard of it."""
@@ -290,7 +298,7 @@ class DatabasePool:
         for query in self.running_queries:
             query.cancel()
         deadline = self._clock() + grace
-        await self._until_returned(deadline)
+        await self._lending.until_returned(deadline)
         rest = max(0.1, deadline - self._clock())
         await asyncio.gather(
             *([self.snapshot.end()] if self.snapshot else ()),
@@ -298,6 +306,7 @@ class DatabasePool:
             *(self.sessions.close(session.name, timeout=rest) for session in self.sessions),
         )
         self.terminate()
+        self._neighbours.stir()
 
     def terminate(self) -> None:
         """Drop all connections at once; what runs on them ends when its server notices."""
@@ -306,66 +315,7 @@ class DatabasePool:
             self.snapshot.terminate()
         self._connections.terminate()
         self.sessions.terminate()
-
-    async def _lend(self, timeout: float) -> Lease:
-        started = self._clock()
-        self.breaker.check()
-        taken: Taken | None = None
-        again = False
-        while taken is None:
-            await self._enter(timeout - (self._clock() - started), first=again)
-            try:
-                self._check_usable()  # it may have been closed meanwhile
-                taken = await self._take(timeout - (self._clock() - started))
-            except BaseException as error:
-                again = self._must_do_with_ours(error)
-                self._slots.leave()
-                if not again:
-                    raise
-        self._recorder.acquired(self._clock() - started, warm=taken.warm)
-        lease = Lease(taken.connection, database=self.name, since=self._clock())
-        self._leases.add(lease)
-        self._sample()
-        return lease
-
-    async def _enter(self, timeout: float, *, first: bool) -> None:
-        """Queue for a slot. Raises PoolTimeout."""
-        if self._clock() >= self._full_until and self._slots.limit < self.settings.max_size:
-            self._slots.limit = self.settings.max_size
-        started = self._clock()
-        if not self._slots.is_free:
-            self._recorder.requests_queued += 1
-            self._sample(waiting=self._slots.waiting + 1)
-        try:
-            async with asyncio.timeout(timeout):
-                await self._slots.enter(first=first)
-        except TimeoutError:
-            raise self._exhausted(timeout) from None
-        finally:
-            self._recorder.requests_wait_ms += (self._clock() - started) * 1e3
-
-    def _must_do_with_ours(self, error: BaseException) -> bool:
-        """Say whether the server is full of us, among others: then one of ours will come free."""
-        ours = self._connections.size + self._connections.opening
-        if not ours or not isinstance(error, ConnectFailed) or fault_of(error) is not Fault.FULL:
-            return False
-        events.server_full(self.name, connections=ours)
-        self._full_until = self._clock() + FULL_FOR
-        self._slots.limit = ours
-        return True
-
-    async def _take(self, timeout: float) -> Taken:
-        if self._returns and not self._connections.idle:
-            # One that is being reset is here sooner than a new one.
-            await asyncio.wait(
-                self._returns, timeout=RETURN_WAIT, return_when=asyncio.FIRST_COMPLETED
-            )
-
-        async def take(trial: bool) -> tuple[Taken, bool]:
-            taken = await self._connections.take(check=trial)
-            return taken, taken.answered
-
-        return await self._opening.guarded(take, timeout)
+        self._neighbours.leave(self._connections)
 
     async def _open_own(self, what: str) -> Connection:
         """Open a connection that `what` keeps. Raises CellError where a pooler would lend it."""
@@ -396,6 +346,7 @@ class DatabasePool:
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
+            self._neighbours.join(self._connections)
             keep_quiet(loop)
         if self._loop is not loop:
             raise PgMagicError(
@@ -414,64 +365,3 @@ class DatabasePool:
         # A circuit that is open only repeats what opened it.
         if isinstance(error, Unavailable) and not isinstance(error, CircuitOpen):
             self._recorder.failed(error.message)
-
-    def _take_back(self, lease: Lease) -> "asyncio.Task[None]":
-        lease.end()
-        self._leases.discard(lease)
-        self._recorder.used(self._clock() - lease.since)
-        returned = asyncio.get_running_loop().create_task(self._release(lease))
-        self._returns.add(returned)
-        returned.add_done_callback(self._returned)
-        return returned
-
-    def _returned(self, task: "asyncio.Task[None]") -> None:
-        self._returns.discard(task)
-        if not task.cancelled():
-            task.exception()  # an interrupt, perhaps: fetched, so that asyncio does not complain
-
-    async def _release(self, lease: Lease) -> None:
-        try:
-            await self._connections.give_back(lease.connection)
-        except Exception as error:
-            # The cell has its answer, or its error, already: this is for the log only.
-            self._recorder.returns_bad += 1
-            events.connection_unfit(self.name, error=type(error).__name__)
-            if isinstance(error, TimeoutError):
-                self.breaker.record(Verdict.OUTAGE, error)
-        finally:
-            self._slots.leave()
-            self._sample()
-
-    async def _until_returned(self, deadline: float) -> None:
-        while self._leases or self._returns:
-            rest = deadline - self._clock()
-            if rest <= 0:
-                return
-            tasks = {*self._returns, *(lease.task for lease in self._leases if lease.task)}
-            tasks.discard(asyncio.current_task())
-            if not tasks:
-                return
-            await asyncio.wait(tasks, timeout=rest)
-
-    def _exhausted(self, timeout: float) -> PoolTimeout:
-        message = f"no connection came free within {timeout:.3g} s"
-        if self._leases:
-            oldest = min(self._leases, key=lambda lease: lease.since)
-            message += f"; all {len(self._leases)} are in use, one for "
-            message += f"{self._clock() - oldest.since:.1f} s"
-            query = self.running_queries.of_task(oldest.task)
-            if query is not None:
-                message += f" by cell {query.cell}" if query.cell else ""
-                message += f": {query.first_line}"
-        return PoolTimeout(
-            message,
-            database=self.name,
-            hint="%pg_pools shows what runs and can cancel it; max_size sets how many may run",
-        )
-
-    def _sample(self, *, waiting: int | None = None) -> None:
-        self._recorder.sample(
-            in_use=len(self._leases),
-            size=self._connections.size,
-            waiting=self._slots.waiting if waiting is None else waiting,
-        )

@@ -112,7 +112,7 @@ async def test_a_second_cancel_stops_waiting(
         await until_active(database)
         proxy.blackhole = True
         asking.cancel()
-        await eventually(lambda: pool._returns)
+        await eventually(lambda: pool._lending._returns)
         started = time.monotonic()
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):

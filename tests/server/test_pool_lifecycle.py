@@ -219,7 +219,8 @@ async def test_expire_renews_every_connection(database: TestDatabase) -> None:
 
 
 async def idle_but(pool: DatabasePool, in_use: int) -> None:
-    await eventually(lambda: pool.statistics().in_use == in_use and not pool._returns)
+    await eventually(lambda: pool.statistics().in_use == in_use)
+    await pool.settle()
 
 
 async def test_sessions_end_with_the_pool(database: TestDatabase) -> None:

@@ -118,8 +118,8 @@ async def test_cancel_storm_loses_nothing_and_mixes_nothing_up(database: TestDat
         assert statistics.size == statistics.idle <= 5
         assert statistics.returns_bad == 0
         assert statistics.breaker == "closed"
-        assert pool._slots.inside == 0
-        assert pool._slots.waiting == 0
+        assert pool._lending._slots.inside == 0
+        assert pool._lending._slots.waiting == 0
 
 
 async def test_interrupt_at_every_step_leaks_nothing(database: TestDatabase) -> None:
@@ -132,7 +132,7 @@ async def test_interrupt_at_every_step_leaks_nothing(database: TestDatabase) -> 
             await asyncio.gather(asking, return_exceptions=True)
             assert await run(pool, "select 2") == 2
         await idle(pool)
-        assert pool._slots.inside == 0
+        assert pool._lending._slots.inside == 0
 
 
 async def test_statistics_tell_what_happens(database: TestDatabase) -> None:

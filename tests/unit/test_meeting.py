@@ -58,3 +58,22 @@ async def test_a_vote_passes_only_where_all_have_come():
         "NotCommitted in ewr: rolled back, because lga failed",
         "NotCommitted in jfk: rolled back, because lga failed",
     ]
+
+
+async def test_nobody_waits_for_one_that_is_late():
+    meeting = Meeting(["ewr", "jfk", "lga"])
+    waiting = [asyncio.create_task(meeting.arrive(0, name, name)) for name in ("lga", "jfk")]
+    await asyncio.sleep(0)
+    meeting.be_late("ewr")
+    for task in waiting:
+        assert await task == {"jfk": "jfk", "lga": "lga"}
+    brought = await meeting.arrive(0, "ewr", "ewr")
+    assert list(brought) == ["ewr", "jfk", "lga"], "it sees what the others brought"
+
+
+async def test_those_who_are_all_late_meet_one_after_the_other():
+    meeting = Meeting(["ewr", "jfk"])
+    meeting.be_late("ewr")
+    meeting.be_late("jfk")
+    assert await meeting.arrive(0, "jfk", 2) == {"jfk": 2}
+    assert await meeting.arrive(0, "ewr", 1) == {"ewr": 1, "jfk": 2}
