@@ -15,6 +15,7 @@ from pgmagic.language.options import OPTIONS
 from pgmagic.notebook.help import LINE_OPTIONS
 from tests.kernels import PATIENCE, start_kernel
 from tests.secrets.canary import CANARY, WRONG, leaks, leaks_in_files
+from tests.secrets.cells import BEGIN, REMAINS
 from tests.servers import Administrator, TestDatabase
 
 ROLE = "canary_of_notebooks"
@@ -27,54 +28,6 @@ import os
 def get_password(service, account):
     return os.environ["CANARY_ENV"]
 """
-BEGIN = """
-import logging, os
-logging.basicConfig(filename="debug.log", level=logging.DEBUG)
-for name in ("pgmagic", "asyncpg", "asyncio"):
-    logging.getLogger(name).setLevel(logging.DEBUG)
-import warnings, pandas as pd
-warnings.simplefilter("ignore")
-%load_ext pgmagic
-client = get_ipython().pgmagic.client
-wanted = 1
-"""
-REMAINS = """
-import copy, os, pickle, urllib.request
-from contextlib import suppress
-from dataclasses import asdict
-with open("remains.bin", "wb") as file:
-    def keep(thing):
-        for write in (repr, str, lambda it: repr(vars(it)), lambda it: repr(asdict(it)),
-                      lambda it: repr(copy.copy(it)), pickle.dumps, lambda it: repr(it.attrs)):
-            with suppress(Exception):
-                written = write(thing)
-                file.write(written.encode() if isinstance(written, str) else written)
-    # A module is left out: that of the environment holds what that holds.
-    mine = [each for each in list(get_ipython().user_ns.values()) if type(each) is not type(os)]
-    for thing in [client, *client.databases.values(), *client._pools.values(),
-                  *client.statistics(), *Out.values(), get_ipython().pgmagic,
-                  *get_ipython().pgmagic.groups, *mine]:
-        keep(thing)
-    for pool in client._pools.values():
-        keep(pool._connector)
-        with suppress(Exception):
-            keep(pool.endpoint)
-    url = [s.url for g in get_ipython().pgmagic.groups
-           if (s := getattr(g, "_server", None)) is not None][0]
-served = []
-def look():
-    for path in ("/health", "/metrics", "/metrics/by_env", "/openapi.json", "/none"):
-        for accept in ("application/json", "text/plain", "application/openmetrics-text"):
-            asked = urllib.request.Request(url + path, headers={"Accept": accept})
-            try:
-                served.append(urllib.request.urlopen(asked, timeout=5).read())
-            except OSError as error:
-                served.append(getattr(error, "read", bytes)())
-import asyncio
-await asyncio.to_thread(look)
-open("served.txt", "wb").write(b"\\n".join(served))
-"""
-
 # A value for each option that takes one; the rest are switches.
 VALUES = {
     "--into": "kept", "--tag": "which", "--limit": "1", "--as": "arrow", "--numeric": "exact",

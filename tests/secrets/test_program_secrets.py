@@ -166,14 +166,14 @@ async def test_the_search_would_find_it_in_a_frame():
 
 
 def turn(kinds: dict[str, Any], source: str, secret: str) -> dict[str, Any]:
-    """Give every third kind: each meets several sources, with a right password and a wrong one.
+    """Give every sixth kind: each meets several sources, with a right password and a wrong one.
 
-    `python -m tests.secrets` lets every kind meet every source.
+    `python -m tests.secrets --lies` lets every kind meet every source.
     """
     if os.environ.get(EVERY_PAIR):
         return kinds
     first = SOURCES.index(source) + (secret == WRONG)
-    return {kind: each for n, (kind, each) in enumerate(kinds.items()) if (n + first) % 3 == 0}
+    return {kind: each for n, (kind, each) in enumerate(kinds.items()) if (n + first) % 6 == 0}
 
 
 def free_port() -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from unittest.mock import patch
 
 from pgmagic.client import Client
@@ -125,7 +125,7 @@ class CanaryTrial(Trial):
 
     recordings: Path
 
-    async def __aenter__(self) -> "CanaryTrial":
+    async def __aenter__(self) -> Self:
         await Trial.__aenter__(self)
         self.client.record(self.recordings)
         return self

@@ -1,0 +1,62 @@
+"""Every place of a password under every fault."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tests.faults import every_fault
+from tests.faults.catalogue import Fault, Record
+from tests.faults.world import World
+from tests.pgbouncer import installed
+from tests.secrets.kernels import run_in_kernel_under
+from tests.secrets.sources import SOURCES
+from tests.secrets.told import MODES
+from tests.secrets.trials import Search, run_under
+
+__all__ = ["Pair", "pairs", "some_pairs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A place of a password and a fault; `mode` is how its tracebacks are shown."""
+
+    source: str
+    fault: Fault
+    mode: str
+
+    def run(self, world: World, seed: int) -> tuple[Record, Search]:
+        """Let the fault happen, and search all that is told."""
+        if self.fault.run_by is not None:
+            # Where rich is asked for, IPython would not give a kernel's error to the front end.
+            mode = "Verbose" if self.mode == "rich" else self.mode
+            return run_in_kernel_under(self.fault, world, self.source, seed, mode)
+        return run_under(self.fault, world, self.source, seed, (self.mode,))
+
+    def __str__(self) -> str:
+        return f"{self.fault} [{self.source}, {self.mode}]"
+
+
+def pairs(sources: Sequence[str] = SOURCES) -> Iterator[Pair]:
+    """Give every pair; each fault meets every mode.
+
+    Of the many ways to strike at every await, each meets one place, and each place several.
+    """
+    faults = [each for each in every_fault() if each.number != 31 or installed()]
+    steps = [each for each in faults if each.steps]
+    for number, fault in enumerate(each for each in faults if not each.steps):
+        for place, source in enumerate(sources):
+            yield Pair(source, fault, MODES[(number + place) % len(MODES)])
+    for number, fault in enumerate(steps):
+        yield Pair(sources[number % len(sources)], fault, MODES[number % len(MODES)])
+
+
+def some_pairs() -> list[Pair]:
+    """Give pairs with every fault once, every place and every mode."""
+    chosen: list[Pair] = []
+    faults = [each for each in every_fault() if not each.steps]
+    first_step = next(each for each in every_fault() if each.steps)
+    for number, fault in enumerate([*faults, first_step]):
+        source = SOURCES[number % len(SOURCES)]
+        # One more each round: else a place would meet the same mode again and again.
+        mode = MODES[(number + number // len(SOURCES)) % len(MODES)]
+        chosen.append(Pair(source, fault, mode))
+    return chosen
