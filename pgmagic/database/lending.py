@@ -125,10 +125,12 @@ class Lending:
         """Queue for a slot. Raises PoolTimeout."""
         if self._clock() >= self._full_until and self._slots.limit < self._max_size:
             self._slots.limit = self._max_size
+        if self._slots.is_free:
+            await self._slots.enter()  # at once
+            return
         started = self._clock()
-        if not self._slots.is_free:
-            self._recorder.requests_queued += 1
-            self._sample(waiting=self._slots.waiting + 1)
+        self._recorder.requests_queued += 1
+        self._sample(waiting=self._slots.waiting + 1)
         try:
             async with asyncio.timeout(timeout):
                 await self._slots.enter(first=first)

@@ -21,11 +21,12 @@ def may_retry(
     """Say whether trying again can neither change anything twice nor show anything twice.
 
     `sent`: the statement, or part of it, may have reached the server. `read`: it is proven to
-    change nothing. `in_transaction`: it stood in a transaction that the user began. `shown`: part
-    of its result was shown already. A cancellation is never retried, nor is a limit that was
-    reached, a refused password, or a circuit that is open.
+    change nothing. `in_transaction`: it stood in a transaction that the user began, or in a
+    session, whose state is lost with its connection. `shown`: part of its result was shown
+    already. A cancellation is never retried, nor is a limit that was reached, a refused password,
+    or a circuit that is open.
     """
-    if shown or in_transaction:
+    if shown or (in_transaction and (sent or not isinstance(error, ConnectFailed))):
         return False
     match error:
         case ConnectFailed():

@@ -66,6 +66,24 @@ async def test_a_read_is_sent_again(client, database, fault_proxy):
         proxy.cut_after = None
 
 
+async def test_a_session_that_could_not_begin_is_tried_again(client, database, fault_proxy):
+    proxy = await fault_proxy(database)
+    await through(client, proxy, database)
+    proxy.cut_after = 1  # in the answer to the first bytes of a connection
+    connections, connect = 0, client.pool("far").sessions._connect
+
+    async def connect_and_mend():
+        nonlocal connections
+        connections += 1
+        if connections == 2:
+            proxy.cut_after = None
+        return await connect()
+
+    client.pool("far").sessions._connect = connect_and_mend
+    assert (await client.query("select 1 as n", on="far", session="s"))["n"].item() == 1
+    assert connections == 2
+
+
 async def test_rows_that_come_again_are_counted_once(client, database, fault_proxy):
     proxy = await fault_proxy(database)
     await through(client, proxy, database)
