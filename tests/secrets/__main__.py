@@ -54,7 +54,10 @@ def main() -> int:
             runs |= {chosen[number]: each for number, each in done.items()}
     found = sum(len(search.found) for _, search in runs.values())
     if options.write_docs:
-        write_docs(runs, f"python -m tests.secrets --seed {options.seed}")
+        words = f"--seed {options.seed}"
+        words += f" --only {options.only}" if options.only else ""
+        words += f" --sources {options.sources}" if options.sources else ""
+        write_docs(runs, f"python -m tests.secrets {words}")
     lied = _lies() if options.lies else 0
     print(f"{len(runs)} runs, the canary was found {found} times")
     return int(bool(found or lied))
