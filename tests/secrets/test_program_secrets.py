@@ -64,7 +64,7 @@ async def ask(client: Client, sql: str, *modes: str) -> list[Any]:
         raise
     except Exception as error:
         # What is no error of ours is told by its frames.
-        return told_by(error, *modes)
+        return [*told_by(error, *modes)]
     return [*told_by_frame(frame)]
 
 
@@ -156,7 +156,7 @@ async def test_the_search_would_find_it_in_a_frame():
     try:
         fail(CANARY)
     except RuntimeError as error:
-        texts = told_by(error)
+        texts = [*told_by(error)]
     assert any(leaks(text) for text in texts)
     shown = FormattedTB(mode="Verbose", theme_name="nocolor")
     try:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 import pickle
 from html import escape
 from urllib.parse import quote
@@ -9,6 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.secrets.canary import CANARY, WRONG, leaks, leaks_in_files
+from tests.secrets.trials import LOGGERS, CanaryClient, Search, logged
 
 WRITINGS = {
     "plain": str,
@@ -48,3 +50,20 @@ def test_it_finds_a_file(tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "history.sqlite").write_bytes(b"SQLite\0" + CANARY.encode())
     assert len(leaks_in_files(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("name", LOGGERS)
+@pytest.mark.parametrize("line", [("it is %s", CANARY), (CANARY,)], ids=["argument", "text"])
+def test_it_finds_a_line_of_a_log(name, line):
+    search = Search()
+    with logged(search):
+        logging.getLogger(name).debug(*line)
+    assert search.searched == len(search.found) == 2
+
+
+async def test_it_finds_what_a_client_holds_before_that_is_closed():
+    search = Search()
+    async with CanaryClient(search) as client:
+        client.groups["planted"] = (CANARY,)
+        await client.close()
+        assert search.found

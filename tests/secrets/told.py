@@ -21,12 +21,14 @@ __all__ = ["MODES", "told_by", "told_by_client", "told_by_frame"]
 MODES = ("Plain", "Context", "Verbose", "Minimal", "Docs", "rich")
 
 
-def told_by(error: BaseException, *modes: str) -> list[Any]:
+def told_by(error: BaseException, *modes: str) -> Iterator[Any]:
     """Give all that is told by an error, those of single databases and those behind it included.
 
-    `modes` are those of %xmode and `rich`, which take long; without any it is all of them.
+    `modes` are those of %xmode and `rich`, which take long; without any it is all of them. Each
+    text is made when it is asked for: all those of one error can be larger than the memory.
     """
-    return [text for each in _all_of(error) for text in _told_by_one(each, modes or MODES)]
+    for each in _all_of(error):
+        yield from _told_by_one(each, modes or MODES)
 
 
 def _all_of(error: BaseException | None) -> Iterator[BaseException]:

@@ -25,7 +25,15 @@ from tests.secrets.sources import Surroundings, surrounded
 from tests.secrets.told import told_by, told_by_client, told_by_frame
 from tests.servers import TestDatabase
 
-__all__ = ["ROLE", "Search", "opened_with_canary", "run_under"]
+__all__ = [
+    "LOGGERS",
+    "ROLE",
+    "CanaryClient",
+    "Search",
+    "logged",
+    "opened_with_canary",
+    "run_under",
+]
 
 ROLE = "canary"
 LOGGERS = ("", "pgmagic", "asyncpg", "asyncio", "asyncpg.pool", "concurrent.futures")
@@ -85,14 +93,13 @@ def run_under(
             return kept[-1]
 
         stack.enter_context(patch.object(catalogue, "Trial", make))
-        stack.enter_context(patch.object(trial, "Client", CanaryClient))
+        stack.enter_context(patch.object(trial, "Client", lambda: CanaryClient(search)))
         stack.enter_context(patch.object(trial, "settings_of", _settings_by(around)))
         streams = stack.enter_context(_streams())
-        log = stack.enter_context(_logged())
+        stack.enter_context(logged(search))
         record = catalogue.run(fault, world, seed)
         for each in kept:
             each.search(search, modes)
-        search.look("log", log)
         search.look("streams", (stream.getvalue() for stream in streams))
         search.look("violation", [record.violation])
         search.found += leaks_in_files(folder / "told")
@@ -101,21 +108,21 @@ def run_under(
 
 
 class CanaryClient(Client):
-    """Answers the question for a password, and notes what it tells of databases that go."""
+    """Answers the question for a password, and is searched before any of its databases goes."""
 
-    def __init__(self) -> None:
+    def __init__(self, search: Search) -> None:
         super().__init__(ask=self._answer)
-        self.noted: list[Any] = []
+        self._search = search
 
     async def _answer(self, account: str) -> str:
         return CANARY
 
     async def remove(self, *names: str) -> None:
-        self.noted += told_by_client(self)
+        self._search.look("client", told_by_client(self))
         await super().remove(*names)
 
     async def close(self, *names: str) -> None:
-        self.noted += told_by_client(self)
+        self._search.look("client", told_by_client(self))
         await super().close(*names)
 
 
@@ -131,8 +138,7 @@ class CanaryTrial(Trial):
         return self
 
     def search(self, search: Search, modes: tuple[str, ...]) -> None:
-        """Search the client, one cell's answer of each shape, and one error of each wording."""
-        search.look("client", self.client.noted)  # type: ignore[attr-defined]
+        """Search one cell's answer of each shape, and one error of each wording."""
         kinds: dict[str, Told] = {}
         for told in self.told:
             kinds.setdefault(_kind(told), told)
@@ -178,26 +184,25 @@ def _streams() -> Iterator[tuple[io.StringIO, io.StringIO]]:
 
 
 class _Log(logging.Handler):
-    def __init__(self, texts: list[str]) -> None:
+    def __init__(self, search: Search) -> None:
         super().__init__(logging.DEBUG)
-        self._texts = texts
+        self._search = search
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._texts += (self.format(record), repr(record.__dict__))
+        self._search.look("log", (self.format(record), repr(record.__dict__)))
 
 
 @contextmanager
-def _logged() -> Iterator[list[str]]:
-    """Collect what all loggers say at DEBUG."""
-    texts: list[str] = []
-    handler = _Log(texts)
+def logged(search: Search) -> Iterator[None]:
+    """Search what all loggers say at DEBUG."""
+    handler = _Log(search)
     loggers = [logging.getLogger(name) for name in LOGGERS]
     before = [logger.level for logger in loggers]
     logging.getLogger().addHandler(handler)
     try:
         for logger in loggers:
             logger.setLevel(logging.DEBUG)
-        yield texts
+        yield
     finally:
         logging.getLogger().removeHandler(handler)
         for logger, level in zip(loggers, before, strict=True):
