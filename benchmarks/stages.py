@@ -13,6 +13,7 @@ import statistics
 from pathlib import Path
 
 from bench_cells import start_kernel
+from bench_machine import describe_machine
 from overhead import printed, run
 
 from pgmagic.sandbox.binaries import find_binaries
@@ -73,8 +74,12 @@ def main() -> None:
     arguments = parser.parse_args()
     table = as_table(measure(arguments.cells), arguments.cells)
     print(table)
+    about = describe_machine("")
+    measured = f"Measured {about['day']}, pgmagic {about['pgmagic']}, {about['machine']}."
     if arguments.write_docs:
-        text = BETWEEN.sub(lambda found: f"{found[1]}\n{table}\n\n{found[2]}", DOCS.read_text())
+        text = BETWEEN.sub(
+            lambda found: f"{found[1]}\n{measured}\n\n{table}\n\n{found[2]}", DOCS.read_text()
+        )
         DOCS.write_text(text)
 
 
