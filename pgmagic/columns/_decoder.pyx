@@ -432,13 +432,13 @@ cdef class CompiledDecoder:
             buffers.append(arrow_copy(column.offsets, (rows + 1) * sizeof(int64_t)))
             buffers.append(arrow_copy(column.data, size))
             self._shrink(column)
-            array = pa.Array.from_buffers(pa.large_binary(), rows, buffers)
-            if column.layout == BYTES:
-                return array
-            try:
-                return array.cast(type_)
-            except pa.ArrowInvalid as error:
-                raise DecodeError(f"text that is not UTF-8: {error}") from None
+            array = pa.Array.from_buffers(type_, rows, buffers)
+            if column.layout != BYTES:
+                try:
+                    array.validate(full=True)
+                except pa.ArrowInvalid as error:
+                    raise DecodeError(f"text that is not UTF-8: {error}") from None
+            return array
         size = bits if column.layout == BOOL else rows * column.width
         buffers.append(arrow_copy(column.data, size))
         return pa.Array.from_buffers(type_, rows, buffers)
@@ -539,16 +539,18 @@ def doubles(values, slow):
     """
     cdef int64_t rows = len(values)
     cdef int64_t row = 0
+    cdef int64_t shift = 0
     cdef int found = GOT
     if rows == 0:
         return pa.array([], pa.float64())
     _, starts, contents = values.buffers()
-    is_valid = values.is_valid()
-    valid = is_valid.buffers()[1]
+    valid = None
+    if values.null_count:
+        is_valid = values.is_valid()
+        valid, shift = is_valid.buffers()[1], is_valid.offset
     cdef const int64_t* offsets = <const int64_t*><uintptr_t>starts.address
     cdef const uint8_t* data = <const uint8_t*><uintptr_t>(contents.address if contents else 0)
-    cdef const uint8_t* bits = <const uint8_t*><uintptr_t>valid.address
-    cdef int64_t shift = is_valid.offset
+    cdef const uint8_t* bits = <const uint8_t*><uintptr_t>(valid.address if valid else 0)
     cdef Memory memory = Memory()
     cdef double* out = <double*>calloc(rows, sizeof(double))
     if out == NULL:
@@ -558,7 +560,7 @@ def doubles(values, slow):
     while True:
         with nogil:
             while row < rows:
-                if bits[(row + shift) >> 3] >> ((row + shift) & 7) & 1:
+                if bits == NULL or bits[(row + shift) >> 3] >> ((row + shift) & 7) & 1:
                     found = _fast(data + offsets[row], offsets[row + 1] - offsets[row], out + row)
                     if found != GOT:
                         break
@@ -573,5 +575,4 @@ def doubles(values, slow):
                 return None
             out[row] = double
         row += 1
-    buffers = [valid if values.null_count else None, pa.py_buffer(memory)]
-    return pa.Array.from_buffers(pa.float64(), rows, buffers)
+    return pa.Array.from_buffers(pa.float64(), rows, [valid, pa.py_buffer(memory)])

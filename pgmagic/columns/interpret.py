@@ -66,6 +66,8 @@ def interpret(pieces: Sequence[Piece], type_: PgType, options: FrameOptions) -> 
 
 def _joined(pieces: Sequence[Piece], type_: pa.DataType) -> pa.ChunkedArray:
     """Put the pieces one after the other; narrow numbers become wide ones."""
+    if len(pieces) == 1 and pieces[0].values.type == type_:
+        return pieces[0].values
     chunks = [
         chunk if chunk.type == type_ else chunk.cast(type_)
         for piece in pieces

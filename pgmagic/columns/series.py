@@ -33,6 +33,8 @@ NULLABLE: Final[dict[Any, Any]] = {
     pa.int64(): pd.Int64Dtype(),
     pa.uint32(): pd.UInt32Dtype(),
 }
+FLOATS: Final = frozenset({pa.float32().id, pa.float64().id})
+NUMBERS: Final = FLOATS | {arrow.id for arrow in NULLABLE}
 
 
 def to_series(
@@ -46,6 +48,8 @@ def to_series(
     arrow = values.type
     if options.dtypes == "arrow" and not _needs_objects(type_, arrow, options):
         return _arrow(values, type_, options)
+    if arrow.id in NUMBERS:
+        return _numbers(values), None
     if pa.types.is_list(arrow):
         return _lists(values, type_, options), None
     if pa.types.is_large_string(arrow):
@@ -96,14 +100,17 @@ def _plain(values: pa.ChunkedArray) -> Any:
         return days.astype("datetime64[s]")
     if pa.types.is_decimal(arrow):
         return pd.array(values, dtype=pd.ArrowDtype(arrow))
-    if pa.types.is_floating(arrow):
-        return _numpy(values, math.nan)
-    if pa.types.is_integer(arrow) or pa.types.is_boolean(arrow):
-        if values.null_count == 0:
-            return _numpy(values, 0)
-        # pd.array() would go through Python objects, or through floats, which lose digits.
-        return NULLABLE[arrow].__from_arrow__(values)
     return _objects(values.to_pylist())
+
+
+def _numbers(values: pa.ChunkedArray) -> Any:
+    """Let numpy hold floats, and whole numbers and booleans where none is NULL."""
+    if values.type.id in FLOATS:
+        return _numpy(values, math.nan)
+    if values.null_count == 0:
+        return _numpy(values, 0)
+    # pd.array() would go through Python objects, or through floats, which lose digits.
+    return NULLABLE[values.type].__from_arrow__(values)
 
 
 def _strings(values: pa.ChunkedArray) -> Any:
