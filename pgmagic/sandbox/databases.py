@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextvars import copy_context
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
@@ -142,9 +143,12 @@ def _stop(servers: Mapping[str, Server]) -> None:
 
 
 def _run(coroutine: Coroutine[None, None, None]) -> None:
-    """Run it to its end in a thread, because ours may have a loop that runs already."""
+    """Run it to its end in a thread, because ours may have a loop that runs already.
+
+    The thread has our context: a kernel finds there which cell the progress belongs to.
+    """
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, coroutine).result()
+        thread.submit(copy_context().run, asyncio.run, coroutine).result()
 
 
 def _silence(stage: str, done: int, total: int) -> None:

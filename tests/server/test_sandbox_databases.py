@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 import asyncpg
@@ -129,6 +130,20 @@ async def value(sandbox: Sandbox, name: str, sql: str) -> object:
         return await connection.fetchval(sql)
     finally:
         await connection.close()
+
+
+def test_progress_is_reported_in_the_context_of_the_caller(start: Callable[..., Sandbox]) -> None:
+    """A kernel keeps in the context which cell an output belongs to."""
+    cell: ContextVar[str] = ContextVar("cell", default="of nobody")
+    token = cell.set("ours")
+    cells = []
+    try:
+        with start(lambda stage, done, total: cells.append((stage, cell.get()))):
+            pass
+    finally:
+        cell.reset(token)
+    assert len({stage for stage, _ in cells}) > 1
+    assert {told for _, told in cells} == {"ours"}
 
 
 async def test_each_database_has_its_own_flights(start: Callable[..., Sandbox]) -> None:
