@@ -34,9 +34,10 @@ from pgmagic.language.values import Unsendable
 
 __all__ = ["UNDECIDED", "cast_for", "coerced", "needs_casts", "recast", "with_casts"]
 
-# indeterminate_datatype, ambiguous_parameter, ambiguous_function, and undefined_function, which
-# is what `select {n}, {n} + {n}` gives: the first use made it text.
-UNDECIDED = frozenset({"42P18", "42P08", "42725", "42883"})
+# indeterminate_datatype, ambiguous_parameter, ambiguous_function; undefined_function, which is what
+# `select {n}, {n} + {n}` gives: the first use made it text; and datatype_mismatch, which is what
+# `to_json({n})` gives.
+UNDECIDED = frozenset({"42P18", "42P08", "42725", "42883", "42804"})
 NUMBER = re.compile(r"\$([0-9]+)")
 CAST = re.compile(r"\(\$([0-9]+)::")
 VALUE = re.compile(r"(\s*)\(?\$([0-9]+)(?:::[^)]*\))?(\s*)")
@@ -162,7 +163,7 @@ def _better(value: object, inferred: str) -> tuple[str, object] | None:
     element = element_of(inferred)
     expected, given = (inferred, own) if element is None else (element, own.removesuffix("[]"))
     if expected in TEXTS:
-        return None if given == "text" else (own, value)
+        return None if given == "text" else (_past_infinity(own, value) or (own, value))
     if given == "text":
         return (f"{own}::{inferred}", value) if expected in NOT_FROM_TEXT else None
     if (element is not None) != own.endswith("[]"):
@@ -173,11 +174,18 @@ def _better(value: object, inferred: str) -> tuple[str, object] | None:
         whole = [leaf for leaf in _leaves([value]) if isinstance(leaf, int)]
         return (own, value) if any(leaf not in INTEGERS[expected] for leaf in whole) else None
     if given in {expected, "date"} and expected in {"date", "timestamp", "timestamptz"}:
-        if any(isinstance(leaf, date) and _is_drivers_infinity(leaf) for leaf in _leaves([value])):
-            return own.replace(given, "text") + f"::{own}", _as_text(value)
+        if (through_text := _past_infinity(own, value)) is not None:
+            return through_text
         if given != expected == "timestamptz":
             return own, value  # midnight in the session's time zone, not in the client's
     return None
+
+
+def _past_infinity(own: str, value: object) -> tuple[str, object] | None:
+    """Cast dates by way of text, where the driver would take one of them for infinity."""
+    if not any(isinstance(leaf, date) and _is_drivers_infinity(leaf) for leaf in _leaves([value])):
+        return None
+    return f"text{'[]' if own.endswith('[]') else ''}::{own}", _as_text(value)
 
 
 def _as_text(value: object) -> object:

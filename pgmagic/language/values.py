@@ -23,7 +23,7 @@ from ipaddress import (
 from typing import Any, TypeAlias
 from uuid import UUID
 
-__all__ = ["Unsendable", "plain"]
+__all__ = ["Unsendable", "is_untyped", "plain"]
 
 DEPTH_MAX = 64  # of lists within lists; PostgreSQL's arrays have six dimensions, JSON nests more
 
@@ -53,6 +53,13 @@ def plain(value: object) -> object:
     PostgreSQL has no value for, and where digits would be lost. The message shows no value.
     """
     return _plain(value, ())
+
+
+def is_untyped(value: object) -> bool:
+    """Whether nothing in a plain value tells its type: None, and lists of nothing else."""
+    if isinstance(value, list | tuple):
+        return all(is_untyped(item) for item in value)
+    return value is None
 
 
 def _plain(value: Any, above: Ids) -> object:

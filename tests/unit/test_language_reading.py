@@ -81,6 +81,14 @@ def test_one_number_for_one_path_in_each_statement() -> None:
     assert (second.sql, second.arguments) == ("select $1", (1,))
 
 
+@pytest.mark.parametrize("value", [None, [], [None], [[], [None]]])
+def test_another_number_in_each_place_for_what_has_no_type(value: object) -> None:
+    statement = one("select {x}, {y}, {x}, {y}", x=value, y=5)
+    assert (statement.sql, statement.arguments) == ("select $1, $2, $3, $2", (value, 5, value))
+    assert statement.parameters == ("x", "y", "x")
+    assert [statement.placeholder(number).offset for number in (1, 2, 3)] == [7, 12, 17]
+
+
 def test_nothing_but_placeholders_is_touched() -> None:
     cell = (
         "select '{x}', E'\\'{x}', \"{x}\", $${x}$$, /* {x} */ a->>'{b}', :x, ::x, ?, %(x)s, @x,\r\n"
