@@ -6,10 +6,12 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from pgmagic.answers import Answers
-from pgmagic.errors import PgMagicError
+from pgmagic.errors import PgMagicError, QueryCancelled
 from pgmagic.notebook.loop import NotebookLoop
 
 __all__ = ["Background"]
+
+STILL_RUNNING = "stopped waiting; the query goes on, and its cancel() ends it"
 
 
 class Background:
@@ -35,7 +37,7 @@ class Background:
         task.add_done_callback(self._tell)
 
     def __await__(self) -> Generator[Any, None, Any]:
-        return self._home.cell(self._ended()).__await__()
+        return self._home.cell(self._ended(), stopped=STILL_RUNNING).__await__()
 
     def __repr__(self) -> str:
         return f"<background query on {', '.join(self._targets)}: {self._state()}>"
@@ -54,6 +56,8 @@ class Background:
     def result(self) -> Any:
         """Give its frame, or raise its error. Raises `InvalidStateError` while it runs."""
         self._awaited = self._awaited or self._task.done()
+        if self._task.cancelled():
+            raise self._cancelled()
         return self._task.result().value
 
     def cancel(self) -> None:
@@ -67,11 +71,16 @@ class Background:
             answers = await asyncio.shield(self._task)
         except asyncio.CancelledError:
             self._awaited = self._task.done()
+            if self._task.cancelled():
+                raise self._cancelled() from None
             raise
         if not self._concluded:
             self._concluded = True
             self._conclude(answers)
         return answers.value
+
+    def _cancelled(self) -> QueryCancelled:
+        return QueryCancelled(f"cancelled on {', '.join(self._targets)}")
 
     def _tell(self, task: asyncio.Task[Answers]) -> None:
         """Report a failure that nobody is waiting for."""

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 FORWARD_GRACE = 5.0  # seconds until a loop that does not answer counts as blocked
 PASSES = 20  # of a loop that is driven at exit
+CANCELLED = "cancelled on the server"
 
 
 class LoopBlocked(PgMagicError):
@@ -37,8 +38,11 @@ class NotebookLoop:
         self._thread = threading.get_ident()
         self._interrupts = Interrupts(loop)
 
-    async def cell(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for work in an await: the loop goes on meanwhile. In any thread."""
+    async def cell(self, work: Coroutine[Any, Any, T], *, stopped: str = CANCELLED) -> T:
+        """Wait for work in an await: the loop goes on meanwhile. In any thread.
+
+        `stopped` is what an interrupt that has ended the work says.
+        """
         if not self._is_here():
             return await asyncio.wrap_future(self._submitted(work))
         if asyncio.get_running_loop() is not self.loop:
@@ -47,7 +51,7 @@ class NotebookLoop:
                 "the work belongs to the notebook's event loop",
                 hint="await in the notebook itself, not inside asyncio.run()",
             )
-        with self._interruptible(work) as waiting:
+        with self._interruptible(work, stopped) as waiting:
             return await waiting
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -132,9 +136,11 @@ class NotebookLoop:
         return asyncio.run_coroutine_threadsafe(started(), self.loop)
 
     @contextmanager
-    def _interruptible(self, work: Coroutine[Any, Any, T]) -> Iterator["_Waiting[T]"]:
+    def _interruptible(
+        self, work: Coroutine[Any, Any, T], stopped: str = CANCELLED
+    ) -> Iterator["_Waiting[T]"]:
         """Start work that an interrupt cancels. Raises `CellInterrupted` after one."""
-        waiting = _Waiting(self.loop, self._start(work))
+        waiting = _Waiting(self.loop, self._start(work), stopped)
         try:
             with self._interrupts.calling(waiting.interrupt):
                 yield waiting
@@ -154,9 +160,12 @@ class _Interrupted(Exception):
 class _Waiting(Generic[T]):
     """A task that a cell waits for. The first interrupt cancels it, a second stops waiting."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[T]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[T], stopped: str
+    ) -> None:
         self._loop = loop
         self._task = task
+        self._stopped = stopped
         self._interrupted = False
         self._give_up: asyncio.Future[None] = loop.create_future()
 
@@ -184,7 +193,7 @@ class _Waiting(Generic[T]):
         if self._interrupted and not self._task.done():
             raise _Interrupted("stopped waiting; the servers have been asked to cancel")
         if self._interrupted and self._task.cancelled():
-            raise _Interrupted("cancelled on the server")
+            raise _Interrupted(self._stopped)
         return self._task.result()
 
 

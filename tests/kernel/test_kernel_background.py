@@ -77,8 +77,27 @@ def test_it_can_be_cancelled(kernel: Kernel, activity: Activity) -> None:
     kernel.run("late.cancel()").ok()
     activity.until(0)
     assert time.monotonic() - began < 2.0
-    kernel.run("await late").failed("CancelledError")
+    for asked in ("await late", "late.result()"):
+        reply = kernel.run(asked).failed("QueryCancelled")
+        assert "cancelled on a" in reply.traceback
+        assert "Traceback" not in reply.traceback
     assert "cancelled" in kernel.run("late").ok().result
+
+
+def test_an_interrupt_stops_the_waiting_and_says_that_the_query_goes_on(
+    kernel: Kernel, activity: Activity
+) -> None:
+    kernel.run("late = %pg --background a select pg_sleep(30)").ok()
+    activity.until(1)
+    waits = kernel.start("print('waits')\nawait late")
+    kernel.wait_for_output(waits, "waits")
+    kernel.interrupt()
+    reply = kernel.finish(waits).failed("KeyboardInterrupt")
+    assert "the query goes on" in reply.traceback
+    assert "running" in kernel.run("late").ok().result
+    activity.until(1)
+    kernel.run("late.cancel()").ok()
+    activity.until(0)
 
 
 def test_what_the_servers_said_is_shown_where_it_is_awaited(kernel: Kernel) -> None:
