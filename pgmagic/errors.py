@@ -354,17 +354,27 @@ class FanOutError(PgMagicError):
         for error, names in merged(self.failures):
             lines += [""] * bool(lines) + error.report(names)
         answered = len(self.outcomes) - len(self.failures)
-        if answered and self.partial is None:
-            succeeded = [each.database for each in self.outcomes if each not in self.failures]
+        succeeded = ", ".join(each.database for each in self.outcomes if each not in self.failures)
+        if answered:
             lines.append("")
-            lines.append(f"{', '.join(succeeded)} succeeded; .retry_failed() tries again")
+        if answered and self._to_files():
+            lines.append(
+                f"{succeeded} answered, but no file was written: all databases write theirs or "
+                "none; .retry_failed() asks all again"
+            )
+        elif answered and self.partial is None:
+            lines.append(f"{succeeded} succeeded; .retry_failed() tries again")
         elif answered:
-            lines.append("")
             lines.append(
                 f"{answered} of {len(self.outcomes)} databases answered: their rows are in "
                 "the error's .partial; .retry_failed() asks the others again"
             )
         return lines
+
+    def _to_files(self) -> bool:
+        """Whether what was answered was on its way to files."""
+        results = [result for each in self.outcomes for result in getattr(each, "results", ())]
+        return any(result.exported is not None for result in results)
 
 
 def _in_saved(name: str | None) -> list[str]:

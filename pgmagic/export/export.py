@@ -1,11 +1,9 @@
 """The files of one cell: written beside, and renamed when all of them are complete."""
 
 import asyncio
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
 from pathlib import Path
-from secrets import token_hex
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -14,39 +12,12 @@ import pyarrow as pa
 
 from pgmagic.columns import Agreement, FrameOptions, Sink, agree, listing
 from pgmagic.errors import CellError, ExportError
-from pgmagic.export.formats import BatchWriter, new_writer
+from pgmagic.export.files import PartFile, make_folder
 from pgmagic.export.schema import FileColumn, file_columns
 from pgmagic.language.destination import Destination
 from pgmagic.outcome import Column
 
 __all__ = ["Export", "Sink"]
-
-
-@dataclass(slots=True, kw_only=True)
-class _File:
-    """A file that is being written. Batches of several databases come in turns."""
-
-    path: Path
-    part: Path
-    writer: BatchWriter
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    closed: bool = False
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        with self.lock:
-            if not self.closed:
-                self.writer.write_batch(batch)
-
-    def close(self) -> None:
-        """Wait for the batch that is being written, and write no more."""
-        with self.lock:
-            if not self.closed:
-                self.closed = True
-                self.writer.close()
-
-    def rename(self) -> None:
-        """Give the file its name, whether there was one of that name or not."""
-        self.part.replace(self.path)
 
 
 class Export:
@@ -61,7 +32,8 @@ class Export:
     def __init__(self, destination: Destination, *, tag: str = "database") -> None:
         self.destination = destination
         self._tag = tag
-        self._files: dict[Path, _File] = {}
+        self._files: dict[Path, PartFile] = {}
+        self._made: list[Path] = []  # folders, which stay only where there is something in them
         self._statement: int | None = None
         self._written: dict[str, tuple[int, Path]] = {}
         self._order: tuple[str, ...] = ()
@@ -76,12 +48,10 @@ class Export:
         traceback: TracebackType | None,
     ) -> None:
         for file in self._files.values():
-            try:
-                file.close()
-            except (OSError, pa.ArrowException):
-                pass  # such as a disk that is full: the error that tells of it is on its way
-            finally:
-                file.part.unlink(missing_ok=True)
+            file.discard()
+        for folder in reversed(self._made):
+            with suppress(OSError):
+                folder.rmdir()
 
     def sink(
         self,
@@ -121,10 +91,7 @@ class Export:
             if together:
                 codes = pa.repeat(pa.scalar(code, pa.int32()), len(batch))
                 arrays.insert(0, pa.DictionaryArray.from_arrays(codes, names))
-            try:
-                file.write(pa.RecordBatch.from_arrays(arrays, schema=schema))
-            except (OSError, pa.ArrowException) as error:
-                raise _failed(file.path, error, database) from None
+            file.write(arrays, database)
 
         async def take(batch: pa.RecordBatch) -> None:
             await asyncio.to_thread(write, batch)
@@ -144,16 +111,20 @@ class Export:
         """
         if not self._files:
             raise CellError("what the cell gave has no columns: there is nothing to write")
-        for do in (_File.close, _File.rename):  # what may fail comes first, for all of them
-            for file in self._files.values():
-                try:
-                    do(file)
-                except (OSError, pa.ArrowException) as error:
-                    raise _failed(file.path, error) from None
+        files = list(self._files.values())
+        for file in files:  # what may fail comes first, for all of them
+            file.close()
+        for at, file in enumerate(files):
+            try:
+                file.rename()
+            except ExportError as error:
+                if done := ", ".join(str(each.path) for each in files[:at]):
+                    error.hint = f"complete and in its place: {done}"
+                raise
         rows = []
         for database in self._order:
             count, path = self._written[database]
-            size = path.stat().st_size
+            size = self._files[path].size
             rows.append({"database": database, "rows": count, "bytes": size, "file": str(path)})
         return listing(("database", "rows", "bytes", "file"), rows)
 
@@ -164,19 +135,15 @@ class Export:
         # https://arrow.apache.org/docs/python/dataset.html#different-partitioning-schemes
         return path / f"{quote(self._tag, safe='')}={quote(database, safe='')}" / "rows.parquet"
 
-    def _open(self, path: Path, schema: pa.Schema) -> _File:
+    def _open(self, path: Path, schema: pa.Schema) -> PartFile:
         if file := self._files.get(path):
             return file
-        # The dot keeps those who read a whole folder from reading it.
-        part = path.with_name(f".{path.name}.{token_hex(4)}.part")
-        try:
-            if self.destination.folder:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            writer = new_writer(part, schema, self.destination.format)
-        except (OSError, pa.ArrowException) as error:
-            part.unlink(missing_ok=True)
-            raise _failed(path, error) from None
-        return self._files.setdefault(path, _File(path=path, part=part, writer=writer))
+        if self.destination.folder:
+            for folder in (self.destination.path, path.parent):
+                if make_folder(folder):
+                    self._made.append(folder)
+        file = PartFile.begin(path, schema, self.destination.format)
+        return self._files.setdefault(path, file)
 
 
 def _arrays(
@@ -192,8 +159,3 @@ def _arrays(
             error.database = database
             raise
     return arrays
-
-
-def _failed(path: Path, error: Exception, database: str = "") -> ExportError:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return ExportError(f"{path} can't be written: {reason}", database=database)

@@ -31,7 +31,10 @@ def destination(path: str | PathLike[str]) -> Destination:
     Raises `ValueError` with what it takes.
     """
     text = fspath(path)
-    path = Path(text).expanduser()
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:  # ~somebody, who is not here
+        raise ValueError("a path whose ~ is the home of somebody") from None
     if text.endswith("/"):
         return Destination(path=path, format="parquet", folder=True)
     if (known := FORMATS.get(path.suffix.lower())) is None:

@@ -1,6 +1,8 @@
 """Results that go to files: what is in them, and that nothing is left where they fail."""
 
 import asyncio
+import errno
+import resource
 
 import pandas as pd
 import pyarrow as pa
@@ -12,6 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pgmagic.errors import CellError, ExportError, FanOutError, QueryError
+from pgmagic.export import files
+from pgmagic.legible import legible
 
 ROWS = "select n, 'row ' || n as name from generate_series(1, 1000) n"
 
@@ -159,7 +163,11 @@ async def test_all_or_nothing_where_one_database_fails(client, tmp_path):
     with pytest.raises(FanOutError) as caught:
         await client.query("select n from only_a", on=["a", "b"], to=f"{tmp_path}/x/")
     assert caught.value.partial is None
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert caught.value.report()[-1] == (
+        "a answered, but no file was written: all databases write theirs or none; "
+        ".retry_failed() asks all again"
+    )
+    assert list(tmp_path.iterdir()) == []
     await client.query("create table only_a as select 2 as n", on="b", write=True)
     frame = await caught.value.retry_failed()
     assert frame["rows"].tolist() == [1, 1]
@@ -177,10 +185,167 @@ async def test_nothing_is_left_after_a_cancel(client, tmp_path):
     assert (await client.query("select 1 as one", on=["a", "b"]))["one"].tolist() == [1, 1]
 
 
-async def test_a_file_that_cannot_be_made(client, tmp_path):
-    with pytest.raises(ExportError, match=r"x\.parquet can't be written"):
-        await client.query("select 1", on="a", to=f"{tmp_path}/nosuch/x.parquet")
+LONG = "n" * 300
+
+
+@pytest.mark.parametrize(
+    ("to", "reason"),
+    [
+        ("nosuch/x.parquet", "there is no folder nosuch"),
+        ("nosuch/x/", "there is no folder nosuch"),
+        ("f/x.parquet", "f is no folder"),
+        ("f/x/x.parquet", "Not a directory"),
+        ("f/", "it is no folder"),
+        ("f/x/", "f is no folder"),
+        ("/dev/full/x.parquet", "/dev/full is no folder"),
+        ("d.parquet", "it is a folder"),
+        ("device.csv", "it is no regular file"),
+        ("loop.csv", "Too many levels of symbolic links"),
+        ("astray.csv", "there is no folder"),
+        (f"{LONG}.parquet", "File name too long"),
+        (f"{LONG}/", "File name too long"),
+        ("a\0b.parquet", "embedded null"),
+    ],
+)
+async def test_a_file_that_cannot_be_made_is_no_fault_of_the_database(
+    client, tmp_path, monkeypatch, to, reason
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "f").write_text("x")
+    (tmp_path / "d.parquet").mkdir()
+    (tmp_path / "device.csv").symlink_to("/dev/null")
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    (tmp_path / "astray.csv").symlink_to("nosuch/x.csv")
+    before = sorted(tmp_path.rglob("*"))
+    for on in ("a", ["a", "b"]) * 3:  # as often as would open the circuit
+        with pytest.raises((ExportError, FanOutError)) as caught:
+            await client.query("select 1 as one", on=on, to=to)
+        where = "" if on == "a" else " in a, b"
+        lines = "\n".join(caught.value.report())
+        assert lines.startswith(
+            f"ExportError{where}: {legible(to.removesuffix('/'))} can't be written: "
+        )
+        assert reason in lines
+        assert ".part" not in lines
+    assert [client.pool(name).breaker.failures for name in "ab"] == [0, 0]
+    assert sorted(tmp_path.rglob("*")) == before
     assert (await client.query("select 1 as one", on="a"))["one"].tolist() == [1]
+
+
+class Failing:
+    """A writer, or its file, on which one step fails."""
+
+    def __init__(self, monkeypatch, step, error):
+        def fail(*_):
+            raise error
+
+        begin = files.new_writer
+
+        def new_writer(*given):
+            self.writer = begin(*given)
+            return self
+
+        if step == "begin":
+            new_writer = fail
+        elif step == "rename":
+            monkeypatch.setattr(files.Path, "replace", fail)
+        self.write_batch = fail if step == "write" else lambda batch: self.writer.write_batch(batch)
+        self.close = fail if step == "close" else lambda: self.writer.close()
+        monkeypatch.setattr(files, "new_writer", new_writer)
+
+
+@pytest.mark.parametrize("step", ["begin", "write", "close", "rename"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "Error writing bytes to file '/.pgmagic.0.part'"),
+        PermissionError(errno.EACCES, "no"),
+        IsADirectoryError(errno.EISDIR, "no"),
+        ConnectionError("the share is gone"),
+        TimeoutError(errno.ETIMEDOUT, "no"),
+        pa.ArrowInvalid("no"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("on", ["a", ["a", "b"]], ids=["one", "two"])
+async def test_whatever_fails_of_a_file_is_an_export_error(
+    client, tmp_path, monkeypatch, step, error, on
+):
+    with monkeypatch.context() as patched:
+        Failing(patched, step, error)
+        with pytest.raises((ExportError, FanOutError)) as caught:
+            await client.query(ROWS, on=on, to=f"{tmp_path}/x.parquet")
+    failures = getattr(caught.value, "failures", None)
+    errors = [caught.value] if failures is None else [failure.error for failure in failures]
+    assert {type(each) for each in errors} == {ExportError}
+    assert all(".part" not in str(each) for each in errors)
+    assert [client.pool(name).breaker.failures for name in "ab"] == [0, 0]
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_disk_without_room(client, tmp_path, limited_file_size):
+    with pytest.raises(ExportError, match=r"x\.csv can't be written: File too large"):
+        await client.query(
+            "select repeat('x', 1000) from generate_series(1, 10000)",
+            on="a",
+            to=f"{tmp_path}/x.csv",
+        )
+    assert list(tmp_path.iterdir()) == []
+    assert client.pool("a").breaker.failures == 0
+
+
+@pytest.fixture
+def limited_file_size():
+    """Let no file of this process grow above a megabyte: the system refuses as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_the_longest_name_that_a_file_may_have(client, tmp_path):
+    path = tmp_path / f"{'n' * 251}.csv"
+    await client.query("select 1 as one", on="a", to=path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["to a file", "to where none is yet"])
+async def test_a_link_stays_and_what_it_points_to_is_written(client, tmp_path, there):
+    (tmp_path / "store").mkdir()
+    link, target = tmp_path / "x.csv", tmp_path / "store" / "y.csv"
+    if there:
+        target.write_text("old")
+    link.symlink_to("store/y.csv")
+    frame = await client.query("select 1 as one", on="a", to=link)
+    assert link.is_symlink()
+    assert target.read_text() == '"one"\n1\n'
+    assert frame["file"].tolist() == [str(link)]
+    assert frame["bytes"].tolist() == [target.stat().st_size]
+    assert sorted(tmp_path.rglob("*")) == [target.parent, target, link]
+
+
+async def test_a_link_to_a_folder(client, tmp_path):
+    (tmp_path / "link").symlink_to("store")
+    await client.query("select 1 as one", on="a", to=f"{tmp_path}/link/")
+    assert (tmp_path / "store" / "database=a" / "rows.parquet").is_file()
+    assert (tmp_path / "link").is_symlink()
+
+
+async def test_several_files_of_which_one_cannot_take_its_name(client, tmp_path, monkeypatch):
+    replace, done = files.Path.replace, []
+
+    def once(self, target):
+        if done:
+            raise PermissionError(errno.EACCES, "no")
+        done.append(target)
+        return replace(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files.Path, "replace", once)
+        with pytest.raises(ExportError, match="Permission denied") as caught:
+            await client.query("select 1 as one", on=["a", "b"], to=f"{tmp_path}/x/")
+    assert caught.value.hint == f"complete and in its place: {done[0]}"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == done
 
 
 @pytest.mark.parametrize(
