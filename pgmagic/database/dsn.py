@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 
 from pgmagic.database.parameters import KEYWORDS, SECRETS, Layer
-from pgmagic.database.secret import Secret
 from pgmagic.errors import SettingsError
+from pgmagic.secret import Secret
 
 __all__ = ["is_dsn", "parse_dsn"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pgmagic.database.secret import Secret
 from pgmagic.errors import SettingsError
+from pgmagic.secret import Secret
 
 __all__ = [
     "ENVIRONMENT",

@@ -18,9 +18,9 @@ from pgmagic.database.endpoint import Address, PasswordSource
 from pgmagic.database.parameters import Parameters
 from pgmagic.database.passfile import find_password, passfile_problem
 from pgmagic.database.places import Places
-from pgmagic.database.secret import Secret
 from pgmagic.database.settings import DatabaseSettings, PasswordProvider
 from pgmagic.errors import ConnectFailed, SettingsError
+from pgmagic.secret import Secret
 
 __all__ = [
     "KEYRING_SERVICE",

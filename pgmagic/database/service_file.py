@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pgmagic.database.parameters import KEYWORDS, SECRETS, Layer
-from pgmagic.database.secret import Secret
 from pgmagic.errors import SettingsError
 from pgmagic.language.suggest import did_you_mean
+from pgmagic.secret import Secret
 
 __all__ = ["read_service", "service_names"]
 

@@ -1,7 +1,9 @@
 """Where a database of the sandbox is, and as whom to sign in."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import quote, urlencode
+
+from pgmagic.secret import Secret
 
 __all__ = ["Address"]
 
@@ -13,8 +15,12 @@ class Address:
     host: str
     port: int
     user: str
-    password: str = field(repr=False)
+    secret: Secret
     database: str
+
+    @property
+    def password(self) -> str:
+        return self.secret.reveal()
 
     @property
     def dsn(self) -> str:

@@ -11,6 +11,7 @@ from pgmagic.sandbox.account import Account
 from pgmagic.sandbox.binaries import Binaries
 from pgmagic.sandbox.secret import new_password, write_secret
 from pgmagic.sandbox.temporary import temporary_folder
+from pgmagic.secret import Secret
 
 __all__ = ["initialize"]
 
@@ -24,7 +25,7 @@ def initialize(
     hba: Sequence[str] | None,
     files: Mapping[str, bytes],
     durable: bool,
-) -> str:
+) -> Secret:
     """Make a data directory, all or nothing, where there is none; give the user's password.
 
     The password is kept beside it. Raises SandboxError.
@@ -32,8 +33,7 @@ def initialize(
     """
     root, secret = data.parent, data.parent / f"{data.name}.json"
     if data.exists():
-        kept: str = json.loads(secret.read_text())["password"]
-        return kept
+        return Secret(json.loads(secret.read_text())["password"])
     for unfinished in root.glob(f"{data.name}.new-*"):
         shutil.rmtree(unfinished, ignore_errors=True)
     new = Path(tempfile.mkdtemp(prefix=f"{data.name}.new-", dir=root))
@@ -44,7 +44,7 @@ def initialize(
         _write(new / "pg_hba.conf", "\n".join([*hba, ""]).encode(), account)
     for name, content in files.items():
         _write(new / name, content, account)
-    write_secret(secret, json.dumps({"user": user, "password": password}))
+    write_secret(secret, Secret(json.dumps({"user": user, "password": password.reveal()})))
     new.rename(data)
     return password
 
@@ -55,7 +55,7 @@ def _initdb(
     account: Account,
     *,
     user: str,
-    password: str,
+    password: Secret,
     durable: bool,
 ) -> None:
     # No wheel has ICU, and what sorts one way here and another there is no use.
@@ -63,7 +63,7 @@ def _initdb(
     if binaries.major >= 17:
         locale += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     with tempfile.NamedTemporaryFile("w", dir=temporary_folder(account)) as file:
-        file.write(password + "\n")
+        file.write(password.reveal() + "\n")
         file.flush()
         account.own(Path(file.name))
         finished = account.run(

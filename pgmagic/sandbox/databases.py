@@ -18,6 +18,7 @@ from pgmagic.sandbox.hold import exclusive
 from pgmagic.sandbox.loading import ROLE, Progress, fill
 from pgmagic.sandbox.secret import new_password, write_secret
 from pgmagic.sandbox.server import Server
+from pgmagic.secret import Secret
 
 __all__ = ["Sandbox", "start_sandbox"]
 
@@ -40,7 +41,7 @@ class Sandbox:
     `databases` gives the address of each by name; `servers` are what they run on.
     """
 
-    def __init__(self, servers: Mapping[str, Server], password: str) -> None:
+    def __init__(self, servers: Mapping[str, Server], password: Secret) -> None:
         self.servers = MappingProxyType(dict(servers))
         self.databases: Mapping[str, Address] = MappingProxyType(
             {
@@ -48,7 +49,7 @@ class Sandbox:
                     host=servers[home].host,
                     port=servers[home].port,
                     user=ROLE,
-                    password=password,
+                    secret=password,
                     database=name,
                 )
                 for name, home in HOMES.items()
@@ -118,9 +119,9 @@ def start_sandbox(
             raise
 
 
-def _role_password(path: Path) -> str:
+def _role_password(path: Path) -> Secret:
     try:
-        return path.read_text()
+        return Secret(path.read_text())
     except FileNotFoundError:
         password = new_password()
         write_secret(path, password)

@@ -10,7 +10,9 @@ import asyncpg
 
 from pgmagic.sandbox import schema
 from pgmagic.sandbox.nycflights import Rows, find_data, read_rows
+from pgmagic.sandbox.secret import verifier
 from pgmagic.sandbox.server import Server
+from pgmagic.secret import Secret
 
 __all__ = ["ROLE", "Progress", "fill"]
 
@@ -26,7 +28,7 @@ UNFINISHED = "_unfinished"
 
 async def fill(
     homes: Mapping[str, Server],
-    password: str,
+    password: Secret,
     report: Progress,
     *,
     data: Path | None = None,
@@ -47,21 +49,18 @@ async def fill(
         await _load(missing, data or find_data(), report)
 
 
-async def _prepare(server: Server, names: set[str], password: str, *, reset: bool) -> set[str]:
+async def _prepare(server: Server, names: set[str], password: Secret, *, reset: bool) -> set[str]:
     """Make the role, drop what is unfinished or to be reset; give the names to be filled."""
-    connection = await asyncpg.connect(server.dsn())
-    try:
+    async with _connected(server) as connection:
         if not await connection.fetchval("select true from pg_roles where rolname = $1", ROLE):
             await connection.execute(f"create role {ROLE} login")
-        await connection.execute(f"alter role {ROLE} password '{password}'")
+        await connection.execute(f"alter role {ROLE} password '{verifier(password)}'")
         rows = await connection.fetch("select datname from pg_database")
         found = {row["datname"] for row in rows}
         to_drop = {f"{name}{UNFINISHED}" for name in names} | (names if reset else set())
         for name in to_drop & found:
             await connection.execute(f'drop database "{name}" with (force)')
         return names - (found - to_drop)
-    finally:
-        await connection.close()
 
 
 async def _load(missing: Mapping[str, Server], data: Path, report: Progress) -> None:
@@ -114,20 +113,30 @@ def _count(contents: Mapping[str, Mapping[str, Rows]]) -> int:
 async def _new_database(server: Server, name: str) -> AsyncIterator[asyncpg.Connection]:
     """Make a database and give a connection to fill it; it has its name when that went well."""
     unfinished = f"{name}{UNFINISHED}"
-    administrator = await asyncpg.connect(server.dsn())
-    try:
+    async with _connected(server) as administrator:
         await administrator.execute(f'create database "{unfinished}" owner {ROLE}')
-        connection = await asyncpg.connect(server.dsn(unfinished), server_settings={"role": ROLE})
-        try:
+        async with _connected(server, unfinished, role=ROLE) as connection:
             yield connection
-        finally:
-            await connection.close()
         await administrator.execute(
             f'alter database "{unfinished}" rename to "{name}";'
             f"comment on database \"{name}\" is 'Departures from {name.upper()} in 2013'"
         )
+
+
+@asynccontextmanager
+async def _connected(
+    server: Server, database: str = "postgres", **settings: str
+) -> AsyncIterator[asyncpg.Connection]:
+    """Connect as the administrator; an error shows no frame of the driver with the password."""
+    try:
+        connection = await asyncpg.connect(server.dsn(database), server_settings=settings)
+    except BaseException as error:
+        error.__context__ = None
+        raise error.with_traceback(None) from None
+    try:
+        yield connection
     finally:
-        await administrator.close()
+        await connection.close()
 
 
 async def _copy(connection: asyncpg.Connection, table: str, rows: Rows, loading: _Stage) -> None:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urlencode
 
 from pgmagic.errors import SandboxError
@@ -21,6 +21,9 @@ from pgmagic.sandbox.cluster import initialize
 from pgmagic.sandbox.hold import Hold, exclusive
 from pgmagic.sandbox.temporary import new_socket_dir, temporary_folder
 from pgmagic.sandbox.watchdog import SOCKET_PREFIX, STEP_SECONDS, Postmaster
+
+if TYPE_CHECKING:
+    from pgmagic.secret import Secret
 
 __all__ = ["Server"]
 
@@ -83,7 +86,7 @@ class Server:
         self._binaries = binaries
         self._account: Account
         self._data: Path
-        self._password: str
+        self._password: Secret
         self._hold: Hold | None = None
         self._postmaster: Postmaster | None = None
         self._child: threading.Thread | None = None  # waits for the server, where it is ours
@@ -186,7 +189,7 @@ class Server:
     @property
     def password(self) -> str:
         self._known()
-        return self._password
+        return self._password.reveal()
 
     @property
     def log(self) -> Path:

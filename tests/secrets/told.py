@@ -16,7 +16,7 @@ from pgmagic.client import Client
 from pgmagic.errors import FanOutError, PgMagicError
 from pgmagic.http.exposition import as_json, as_prometheus, health
 
-__all__ = ["MODES", "told_by", "told_by_client", "told_by_frame"]
+__all__ = ["MODES", "remains_of", "told_by", "told_by_client", "told_by_frame"]
 
 MODES = ("Plain", "Context", "Verbose", "Minimal", "Docs", "rich")
 
@@ -103,3 +103,11 @@ def told_by_client(client: Client) -> Iterator[Any]:
         yield from (repr(pool), repr(vars(pool)), repr(vars(pool._connector)))
         with suppress(PgMagicError, TypeError):  # an SSL context is not copied
             yield from (repr(pool.endpoint), repr(asdict(pool.endpoint)))
+
+
+def remains_of(thing: Any) -> Iterator[Any]:
+    """Give what is told of anything that somebody holds."""
+    ways = (repr, str, lambda it: repr(vars(it)), lambda it: repr(asdict(it)))
+    for way in (*ways, lambda it: repr(copy.copy(it)), pickle.dumps):
+        with suppress(Exception):
+            yield way(thing)

@@ -11,7 +11,7 @@ import pgmagic
 PACKAGE = Path(pgmagic.__file__).parent
 
 FLOORS = [
-    {"events", "excerpt", "grace", "legible"},
+    {"environment", "events", "excerpt", "grace", "legible", "secret"},
     {"errors"},
     {"outcome"},
     {"language", "meeting", "sandbox"},

@@ -1,9 +1,11 @@
 """The parts of the sandbox that need no server."""
 
 import importlib.util
+import pickle
 import stat
 import sys
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from pgmagic.sandbox.nycflights import Rows, find_data, read_rows
 from pgmagic.sandbox.secret import write_secret
 from pgmagic.sandbox.server import Server
 from pgmagic.sandbox.watchdog import PID_FILE, Postmaster
+from pgmagic.secret import Secret
 
 
 def test_windows_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,15 +61,19 @@ def test_a_secret_is_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_text("old")
     path.chmod(0o644)
-    write_secret(path, "new")
+    write_secret(path, Secret("new"))
     assert path.read_text() == "new"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_an_address_keeps_its_password_out_of_its_repr() -> None:
-    address = Address(host="/tmp/s", port=5432, user="u", password="p@ss/word", database="ewr")
-    assert "p@ss" not in repr(address)
+    secret = Secret("p@ss/word")
+    address = Address(host="/tmp/s", port=5432, user="u", secret=secret, database="ewr")
+    assert "p@ss" not in repr(address) + repr(asdict(address))
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(address)
+    assert address.password == "p@ss/word"
     assert address.dsn == "postgresql://u:p%40ss%2Fword@/ewr?host=%2Ftmp%2Fs&port=5432"
 
 

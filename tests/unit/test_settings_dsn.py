@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgmagic.database.dsn import is_dsn, parse_dsn
-from pgmagic.database.secret import Secret
 from pgmagic.errors import SettingsError
+from pgmagic.secret import Secret
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
 # Passwords that people paste as they are, full of what means something in a DSN.

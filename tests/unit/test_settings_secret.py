@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import pytest
 
-from pgmagic.database.secret import Secret
+from pgmagic.secret import Secret
 
 
 @dataclass
