@@ -1,7 +1,6 @@
 """What a notebook holds: databases, their pools, and one way to ask them. Knows no IPython."""
 
 import asyncio
-import os
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from pgmagic.database.configuration import Configuration, load
 from pgmagic.database.passwords import Ask
 from pgmagic.database.settings import DatabaseSettings
 from pgmagic.dispatch import dispatch, write
+from pgmagic.environment import VARIABLES
 from pgmagic.errors import CellError, FanOutError, RecordingError
 from pgmagic.export import Export
 from pgmagic.language.destination import destination
@@ -113,8 +113,8 @@ class Client(Pools):
         """
         configuration = load(start)
         client = cls(configuration, ask=ask)
-        where = (os.environ, configuration.recordings, notebook)
-        match mode_of(os.environ, configuration.mode):
+        where = (VARIABLES, configuration.recordings, notebook)
+        match mode_of(VARIABLES, configuration.mode):
             case "record":
                 client.record(folder_to_write(*where))
             case "replay":

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import getpass
-import os
 import shutil
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -15,6 +14,7 @@ from pgmagic import sandbox
 from pgmagic.client import Client
 from pgmagic.columns import Verdict
 from pgmagic.database.configuration import Configuration, load
+from pgmagic.environment import VARIABLES
 from pgmagic.errors import CellError, PgMagicError
 from pgmagic.language.options import seconds
 from pgmagic.notebook_runs import Doing, run_notebook
@@ -162,7 +162,7 @@ def _folder(given: argparse.Namespace, configuration: Configuration) -> Path:
     if given.recordings is None:
         if not notebook.is_file():
             raise CellError(f"there is no notebook {given.notebook}")
-        said = folder_to_read(os.environ, configuration.recordings, notebook)
+        said = folder_to_read(VARIABLES, configuration.recordings, notebook)
         places = [said, notebook.with_name("recordings")]
     if (found := next((place for place in places if place.is_dir()), None)) is None:
         raise CellError(

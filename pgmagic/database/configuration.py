@@ -18,7 +18,6 @@ PGMAGIC_CONFIG, comes first; what it does not define is taken from the user's ow
 no place in either.
 """
 
-import os
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -30,6 +29,7 @@ from typing import Any
 from pgmagic.database.dsn import parse_dsn
 from pgmagic.database.parameters import WITHOUT_EFFECT, Parameters, refuse_unsupported
 from pgmagic.database.settings import DatabaseSettings
+from pgmagic.environment import VARIABLES
 from pgmagic.errors import SettingsError
 from pgmagic.language.suggest import did_you_mean
 
@@ -70,7 +70,7 @@ class Configuration:
 def load(
     start: Path | None = None,
     *,
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str] = VARIABLES,
     home: Path | None = None,
 ) -> Configuration:
     """Read the project's file, looked for from `start` upwards, and the user's.

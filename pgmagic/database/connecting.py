@@ -30,6 +30,11 @@ async def connect(endpoint: Endpoint, **options: Any) -> "asyncpg.Connection[asy
             raise
         except Exception as error:
             failed = attempt, error
+        except BaseException as stopped:
+            # The driver's frames hold the password, and a cancellation stands, with its frames,
+            # behind whatever is made of it.
+            stopped.__context__ = None
+            raise stopped.with_traceback(None) from None
     assert failed is not None, "an endpoint has at least one address"
     raise failed[1]
 

@@ -6,7 +6,6 @@ https://www.postgresql.org/docs/current/libpq-connect.html
 """
 
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from pgmagic.database.server_options import server_settings
 from pgmagic.database.service_file import read_service
 from pgmagic.database.settings import SSL_MODES, TARGET_SESSION_ATTRS, DatabaseSettings
 from pgmagic.database.tls import is_local, tls_context
+from pgmagic.environment import VARIABLES
 from pgmagic.errors import SettingsError
 
 __all__ = ["Endpoint", "resolve"]
@@ -38,7 +38,7 @@ CONNECT_TIMEOUT = 10.0  # seconds, where nobody says otherwise
 def resolve(
     settings: DatabaseSettings,
     *,
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str] = VARIABLES,
     home: Path | None = None,
     prompts: Prompts | None = None,
 ) -> Endpoint:

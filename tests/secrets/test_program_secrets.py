@@ -15,6 +15,7 @@ import pytest
 from IPython.core.ultratb import FormattedTB
 
 from pgmagic.client import Client
+from pgmagic.errors import PgMagicError
 from tests.hostile import wire
 from tests.hostile.lies import LIES
 from tests.hostile.scripted import ScriptedServer, settings_of
@@ -134,6 +135,34 @@ async def test_nothing_that_is_told_holds_the_password(
     assert len(tried) > len(ON_THE_SERVER)
     assert [text for text in [*told, out, err] if leaks(text)] == []
     assert "pgmagic.events" in {record.name for record in caplog.records}
+
+
+@pytest.mark.parametrize("how", ["stopped", "out of time"])
+async def test_a_cancellation_while_it_connects_shows_no_password(how):
+    """A server that says nothing: whoever waits holds the password, in frames of the driver."""
+    async with ScriptedServer({"startup": b""}) as server, Client() as client:
+        await client.add(settings_of(server.port, password=lambda: CANARY, connect_timeout=5))
+        cell = asyncio.ensure_future(client.query("select 1", on="h"))
+        while not server.heard:  # it has sent who it is
+            await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(0 if how == "out of time" else None):
+                if how == "stopped":
+                    cell.cancel()
+                await cell
+        except (TimeoutError, asyncio.CancelledError) as stopped:
+            texts = [*told_by(stopped)]
+    assert any("connecting.py" in text for text in texts if isinstance(text, str))
+    assert [text for text in texts if leaks(text)] == []
+
+
+@pytest.mark.parametrize("variable", ["PGMAGIC_CONFIG", "PGMAGIC_MODE"])
+def test_a_mistake_in_a_variable_does_not_show_the_others(variable, monkeypatch, tmp_path):
+    monkeypatch.setenv("PGPASSWORD", CANARY)
+    monkeypatch.setenv(variable, "nowhere")
+    with pytest.raises(PgMagicError) as mistake:
+        Client.from_config(tmp_path)
+    assert [text for text in told_by(mistake.value) if leaks(text)] == []
 
 
 @pytest.mark.parametrize("kind", [ValueError, OSError, KeyError])
