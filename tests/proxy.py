@@ -40,10 +40,13 @@ class FaultProxy:
     stall       nothing is read: buffers fill up, and writers wait
     refuse      new connections are reset at once
 
-    With `tls` the proxy encrypts, on behalf of a server that can't.
+    With `tls` the proxy encrypts, on behalf of a server that can't. With `tcp` the server itself is
+    reached over TCP, where it may know TLS, and not by its Unix socket.
     """
 
-    def __init__(self, database: TestDatabase, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, database: TestDatabase, *, tls: ssl.SSLContext | None = None, tcp: bool = False
+    ) -> None:
         self.database = database
         self.latency = 0.0
         self.rate: float | None = None
@@ -53,6 +56,7 @@ class FaultProxy:
         self.accepted = 0  # connections so far; a cancel request is one of its own
         self.bytes_down = 0  # towards clients, so far
         self._tls = tls
+        self._tcp = tcp
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._links: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -107,8 +111,7 @@ class FaultProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         first = await self._negotiate(reader, client)
-        path = f"{self.database.host}/.s.PGSQL.{self.database.port}"
-        answers, upstream = await asyncio.open_unix_connection(path)
+        answers, upstream = await self._reach()
         upstream.write(first)
         directions = [
             asyncio.create_task(self._pump(reader, upstream)),
@@ -122,6 +125,12 @@ class FaultProxy:
                 direction.cancel()
             await asyncio.gather(*directions, return_exceptions=True)
             await _close(upstream)
+
+    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._tcp:
+            return await asyncio.open_connection("127.0.0.1", self.database.port)
+        path = f"{self.database.host}/.s.PGSQL.{self.database.port}"
+        return await asyncio.open_unix_connection(path)
 
     async def _negotiate(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> bytes:
         """Answer a request for TLS ourselves; give what the server should see of it."""

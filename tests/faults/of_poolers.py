@@ -19,7 +19,7 @@ async def pooler_restarts(trial: Trial) -> None:
     assert program is not None, "pgbouncer is not installed"
     with pgbouncer_before(trial.world.far, program) as pooler:
         try:
-            await trial.add("pooled", host=pooler.host, port=pooler.port)
+            await trial.add("pooled", host=pooler.host, port=pooler.port, sslmode="disable")
             await _through(trial, pooler)
         finally:
             await trial.client.remove("pooled")

@@ -176,8 +176,7 @@ class Trial:
                 raise
         finally:
             del self._running[task]
-        error: BaseException | None
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        error = self.error_of(task)
         told = Told(
             targets=tuple(targets),
             value=task.result() if error is None else None,
@@ -186,6 +185,10 @@ class Trial:
         )
         self.told.append(told)
         return told
+
+    def error_of(self, task: asyncio.Task[Any]) -> BaseException | None:
+        """Give what a cell failed with; no frames of a cancelled one, which keep things alive."""
+        return asyncio.CancelledError() if task.cancelled() else task.exception()
 
     def interrupt(self) -> float:
         """Cancel all cells but the neighbour's, as the stop button does; give the time."""

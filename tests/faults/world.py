@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -16,7 +17,7 @@ from pgmagic.sandbox.server import Server
 from pgmagic.sandbox.watchdog import remove
 from tests.servers import ORDERS, TestDatabase
 
-__all__ = ["LEDGER", "World", "binaries_of", "opened"]
+__all__ = ["LEDGER", "SETTINGS", "World", "binaries_of", "opened"]
 
 LEDGER = "create table ledger (id bigint)"  # without a key: what is written twice stands twice
 SETTINGS = {
@@ -52,14 +53,16 @@ def binaries_of(choice: str) -> Binaries:
 
 
 @contextmanager
-def opened(binaries: Binaries) -> Iterator[World]:
-    """Start both servers; they and all files are gone after the block."""
+def opened(binaries: Binaries, **changes: Any) -> Iterator[World]:
+    """Start both servers; they and all files are gone after the block. `changes` are theirs."""
     with ExitStack() as stack:
         root = Path(tempfile.mkdtemp(prefix="pgmagic-faults-"))
         stack.callback(remove, root)
         root.chmod(0o711)  # the account of the servers passes through
         servers = [
-            stack.enter_context(Server(root / name, binaries=binaries, settings=SETTINGS))
+            stack.enter_context(
+                Server(root / name, binaries=binaries, **{"settings": SETTINGS} | changes)
+            )
             for name in ("far", "near")
         ]
         far, near = (_database(server) for server in servers)

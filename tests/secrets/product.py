@@ -12,7 +12,7 @@ from tests.secrets.sources import SOURCES
 from tests.secrets.told import MODES
 from tests.secrets.trials import Search, run_under
 
-__all__ = ["Pair", "pairs", "some_pairs"]
+__all__ = ["Pair", "pairs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +47,3 @@ def pairs(sources: Sequence[str] = SOURCES) -> Iterator[Pair]:
             yield Pair(source, fault, MODES[(number + place) % len(MODES)])
     for number, fault in enumerate(steps):
         yield Pair(sources[number % len(sources)], fault, MODES[number % len(MODES)])
-
-
-def some_pairs() -> list[Pair]:
-    """Give pairs with every fault once, every place and every mode."""
-    chosen: list[Pair] = []
-    faults = [each for each in every_fault() if not each.steps]
-    first_step = next(each for each in every_fault() if each.steps)
-    for number, fault in enumerate([*faults, first_step]):
-        source = SOURCES[number % len(SOURCES)]
-        # One more each round: else a place would meet the same mode again and again.
-        mode = MODES[(number + number // len(SOURCES)) % len(MODES)]
-        chosen.append(Pair(source, fault, mode))
-    return chosen

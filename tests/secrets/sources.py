@@ -11,15 +11,16 @@ from urllib.parse import quote
 import pytest
 
 from pgmagic.database.settings import DatabaseSettings
+from tests.secrets.keys import put_key
 
 __all__ = ["SOURCES", "Surroundings", "put", "settings_from", "surrounded"]
 
 SOURCES = (
     "PGPASSWORD", ".pgpass", "PGPASSFILE", "service", "password_env", "URI", "URI's query",
-    "key=value", "keyring", "callable", "async callable", "prompt",
+    "key=value", "keyring", "callable", "async callable", "prompt", "sslpassword",
 )  # fmt: skip
 # Of these there is one for all, or one for each account: a second password goes into a variable.
-ONE_FOR_ALL = frozenset({"PGPASSWORD", ".pgpass", "PGPASSFILE", "keyring", "prompt"})
+ONE_FOR_ALL = frozenset({"PGPASSWORD", ".pgpass", "PGPASSFILE", "keyring", "prompt", "sslpassword"})
 
 Put = Callable[[str, str], None]
 
@@ -28,7 +29,8 @@ def put(source: str, secret: str, folder: Path, setenv: Put, name: str = "h") ->
     """Put a secret into a place, for the database of this name; give the settings that find it.
 
     Files go into the folder, variables to `setenv`. The keyring is `keyring.py` of the folder.
-    Nothing is put anywhere for a callable or a prompt.
+    Nothing is put anywhere for a callable or a prompt. The passphrase of a client's key is the
+    password as well: who speaks no TLS asks for that.
     """
     settings: dict[str, Any] = {}
     variable = f"CANARY_{name.upper()}"
@@ -63,6 +65,10 @@ def put(source: str, secret: str, folder: Path, setenv: Put, name: str = "h") ->
             }
             setenv(variable, written[source])
             settings["dsn_env"] = variable
+        case "sslpassword":
+            quoted = quote(secret, safe="")
+            setenv(variable, f"postgresql:///?password={quoted}&sslpassword={quoted}")
+            settings |= {"dsn_env": variable, "sslmode": "require"} | put_key(folder)
         case "keyring":
             (folder / "keyring.py").write_text(f"KEPT = {json.dumps(secret)}\n{KEYRING}")
             settings["keyring"] = True
@@ -113,7 +119,9 @@ def settings_from(
     """Give settings that find a secret in a place. `prompt` finds none."""
     where = {name: place[name] for name in ("host", "port", "user", "database")}
     found = around.settings("h", secret)
-    return DatabaseSettings(**({"name": "h", "sslmode": "disable"} | where | found | changes))
+    # What is asked need not know TLS; a client's key is read all the same.
+    found["sslmode"] = "prefer" if source == "sslpassword" else "disable"
+    return DatabaseSettings(**({"name": "h"} | where | found | changes))
 
 
 def _given(source: str, secret: str) -> dict[str, Any]:

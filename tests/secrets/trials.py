@@ -9,18 +9,24 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from traceback import walk_tb
+from types import CodeType
 from typing import Any, Self
 from unittest.mock import patch
 
 from pgmagic.client import Client
 from pgmagic.database.settings import DatabaseSettings
+from pgmagic.errors import SandboxError
 from pgmagic.sandbox.binaries import Binaries
 from tests.faults import catalogue, trial
 from tests.faults.catalogue import Fault, Record
 from tests.faults.trial import Told, Trial
 from tests.faults.world import World, opened
+from tests.proxy import FaultProxy
 from tests.secrets.canary import CANARY, WRONG, leaks, leaks_in_files
+from tests.secrets.keys import serving
 from tests.secrets.sources import Surroundings, surrounded
 from tests.secrets.told import told_by, told_by_client, told_by_frame
 from tests.servers import TestDatabase
@@ -58,10 +64,19 @@ class Search:
 
 @contextmanager
 def opened_with_canary(binaries: Binaries) -> Iterator[World]:
-    """Start the servers of the faults; whoever asks them signs in by the canary."""
+    """Start the servers of the faults; whoever asks them signs in by the canary.
+
+    Over TLS they want a client's key as well, where their build knows it.
+    """
     quoted = CANARY.replace("'", "''")
     role = f"create role {ROLE} login superuser password '{quoted}'"
-    with opened(binaries) as world:
+    with ExitStack() as stack:
+        try:
+            world = stack.enter_context(opened(binaries, **serving()))
+        except SandboxError as error:
+            if "SSL is not supported" not in str(error):
+                raise
+            world = stack.enter_context(opened(binaries))
         for database in (world.far, world.near):
             asyncio.run(_execute(database, role))
         mine = {"user": ROLE, "password": CANARY}
@@ -89,12 +104,15 @@ def run_under(
         kept: list[CanaryTrial] = []
 
         def make(**options: Any) -> CanaryTrial:
-            kept.append(CanaryTrial(**options, recordings=folder / "told" / "recordings"))
+            where = folder / "told" / "recordings"
+            kept.append(CanaryTrial(**options, recordings=where, looking=search))
             return kept[-1]
 
         stack.enter_context(patch.object(catalogue, "Trial", make))
         stack.enter_context(patch.object(trial, "Client", lambda: CanaryClient(search)))
         stack.enter_context(patch.object(trial, "settings_of", _settings_by(around)))
+        if source == "sslpassword":  # a server knows no TLS on a Unix socket
+            stack.enter_context(patch.object(trial, "FaultProxy", partial(FaultProxy, tcp=True)))
         streams = stack.enter_context(_streams())
         stack.enter_context(logged(search))
         record = catalogue.run(fault, world, seed)
@@ -126,16 +144,33 @@ class CanaryClient(Client):
         await super().close(*names)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class CanaryTrial(Trial):
     """A trial that records, and can be searched when it has ended."""
 
     recordings: Path
+    looking: Search
+    _stopped_at: set[tuple[tuple[CodeType, int], ...]] = field(default_factory=set)
+
+    def __repr__(self) -> str:
+        """Tell nothing: frames of faults hold the trial, and what it has is searched by itself."""
+        return "<the trial>"
 
     async def __aenter__(self) -> Self:
         await Trial.__aenter__(self)
         self.client.record(self.recordings)
         return self
+
+    def error_of(self, task: asyncio.Task[Any]) -> BaseException | None:
+        """Search what a cancelled cell shows at once, once for each place where one may be."""
+        if stopped := _stopped(task):
+            place = tuple(
+                (frame.f_code, number) for frame, number in walk_tb(stopped.__traceback__)
+            )
+            if place not in self._stopped_at:
+                self._stopped_at.add(place)
+                self.looking.look("stopped", told_by(stopped, "Plain"))
+        return Trial.error_of(self, task)
 
     def search(self, search: Search, modes: tuple[str, ...]) -> None:
         """Search one cell's answer of each shape, and one error of each wording."""
@@ -149,6 +184,14 @@ class CanaryTrial(Trial):
                 search.look(kind, told_by_frame(told.value))
         attrs = (repr(getattr(told.value, "attrs", "")) for told in self.told)
         search.look("attrs", attrs)
+
+
+def _stopped(task: asyncio.Task[Any]) -> BaseException | None:
+    """Give what a task was cancelled by, with its frames."""
+    try:
+        return None if not task.cancelled() else task.result()
+    except asyncio.CancelledError as stopped:
+        return stopped
 
 
 def _kind(told: Told) -> str:
