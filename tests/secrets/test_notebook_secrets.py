@@ -1,5 +1,6 @@
 """A notebook whose databases have canaries for passwords: nothing it leaves behind holds one."""
 
+import itertools
 import os
 import sqlite3
 import sys
@@ -28,12 +29,27 @@ import os
 def get_password(service, account):
     return os.environ["CANARY_ENV"]
 """
-# A value for each option that takes one; the rest are switches.
+# A value for each option that takes one; the rest are switches. Some want others beside them.
 VALUES = {
-    "--into": "kept", "--tag": "which", "--limit": "1", "--as": "arrow", "--numeric": "exact",
-    "--json": "text", "--tz": "Europe/Berlin", "--timeout": "5", "--session": "s",
-    "--to": "rows.csv", "--parallel": "2", "--by": "n",
+    "--into": "kept", "--save": "later", "--tag": "which", "--limit": "1", "--as": "arrow",
+    "--dtypes": "arrow", "--numeric": "exact", "--json": "text", "--tz": "Europe/Berlin",
+    "--timeout": "5", "--session": "s", "--to": "rows.csv", "--parallel": "2", "--by": "n",
+    "--partitions": "2", "--max-connections-per-database": "2",
 }  # fmt: skip
+BESIDE = {
+    "--by": "--parallel 2",
+    "--partitions": "--dask",
+    "--max-connections-per-database": "--dask",
+    "--all-rows": "--write",
+}
+AFTER = {
+    "--save": "%pg by_env by_uri select count(*) from later",
+    "--background": "await _",
+    "--dask": "_.compute()",
+    "--partitions": "_.compute()",
+    "--max-connections-per-database": "_.compute()",
+}
+TABLE = "create table numbers as select n from generate_series(1, 1000) as n; analyze numbers"
 MAGICS = {
     "pg_connect": ["", "--retry by_env", "more --dsn-env CANARY_URI", "bad --dsn-env WRONG_URI"],
     "pg_close": ["by_env", "--session s"],
@@ -48,7 +64,26 @@ MAGICS = {
     "pg_record": ["--stop"],
     "pg_verify": [""],
     "pg_history": [""],
+    "pg_sandbox": ["", "--stop jfk", "--start jfk", "--stop nobody", "--reset"],
 }
+# The sandbox has few flights, and the canary for its passwords.
+SANDBOX = """
+import os, secrets
+from pathlib import Path
+from pgmagic import sandbox
+from pgmagic.sandbox import loading
+loading.find_data = lambda: Path({few!r})
+secrets.token_urlsafe = lambda size: os.environ["CANARY_ENV"]
+"""
+STOPPED = "%pg @sandbox select 1"
+OF_SANDBOX = [
+    "%pg @sandbox select count(*) from flights",
+    "running = sandbox.start()",
+    "server, address = running.servers['newyork'], running.databases['jfk']",
+    "%pg_sandbox --stop jfk",
+    STOPPED,
+    "%pg_sandbox --start jfk",
+]
 
 
 @pytest.fixture
@@ -102,32 +137,47 @@ def environment(
     }
 
 
-def cells() -> list[str]:
+def with_options() -> list[list[str]]:
+    """Run every option of a cell, each with a right password and what comes after, and a wrong one.
+
+    The first of each is answered.
+    """
+    runs = []
+    for option in OPTIONS:
+        both = "by_env" if option.name in ("--session", "--parallel", "--by") else "by_env by_uri"
+        more = (BESIDE.get(option.name, ""), option.name, VALUES.get(option.name, ""))
+        line = " ".join(["%%pg", both, *filter(None, more)])
+        run = [f"{line}\nselect n, {{wanted}}::int as m from numbers"]
+        run += [AFTER[option.name]] if option.name in AFTER else []
+        runs.append([*run, f"{line} wrong_env\nselect n from numbers"])
+    return runs
+
+
+def cells(few: Path) -> list[str]:
     """Run every option, every magic and every fault, in every mode of tracebacks."""
     code = [BEGIN, *(f"%pg {name} select current_user" for name in RIGHT)]
-    code += ["%pg_record kept", "frame = pd.DataFrame({'n': [1]})"]
-    for option in OPTIONS:
-        value = VALUES.get(option.name, "")
-        both = "by_env" if option.name in ("--session", "--parallel", "--by") else "by_env by_uri"
-        more = "--parallel 2 " if option.name == "--by" else ""
-        line = f"%%pg {both} {more}{option.name} {value}".strip()
-        code.append(f"{line}\nselect 1 as n, {{wanted}}::int as m")
-        code.append(f"{line} wrong_env\nselect 1 as n")
+    code += ["%pg_record kept", "frame = pd.DataFrame({'n': [1]})", f"%pg by_env --write {TABLE}"]
+    code += itertools.chain(*with_options())
     for mode in ("Plain", "Context", "Verbose", "Minimal", "Docs"):
         code.append(f"%xmode {mode}")
         code += [f"%pg {name} select 1" for name in BAD]
         code += ["%pg by_env selec 1", f"%%pg {' '.join((*RIGHT[:2], *BAD))}\nselect 1/0"]
         code.append("%pg by_env --timeout 0.2 select pg_sleep(5)")
+    code.append(SANDBOX.format(few=str(few)))
     for magic, lines in MAGICS.items():
         code += [f"%{magic} {line}".strip() for line in lines]
+    code += OF_SANDBOX
     code += ["import os\ndel os.environ['PGPASSWORD']\n%pg_close\n%pg by_variable select 1"]
-    return [*code, REMAINS]
+    return [*code, REMAINS, "%pg_sandbox --stop\nrunning.stop()"]
 
 
 @pytest.mark.timeout(120)
-def test_nothing_a_notebook_leaves_behind_holds_a_password(environment, tmp_path):
-    assert set(MAGICS) == set(LINE_OPTIONS) - {"pg_sandbox"}  # its password is not ours
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells()])
+def test_nothing_a_notebook_leaves_behind_holds_a_password(environment, tmp_path, folder, few):
+    assert set(MAGICS) == set(LINE_OPTIONS)
+    assert set(VALUES) == {option.name for option in OPTIONS if option.metavar is not None}
+    environment["PGMAGIC_SANDBOX_DIR"] = str(folder)
+    code = [nbformat.v4.new_code_cell(each) for each in cells(few)]
+    notebook = nbformat.v4.new_notebook(cells=code)
     client = NotebookClient(
         notebook, timeout=60, allow_errors=True, store_widget_state=True,
         ipython_hist_file=str(tmp_path / "ipython" / "history.sqlite"),
@@ -143,7 +193,9 @@ def test_nothing_a_notebook_leaves_behind_holds_a_password(environment, tmp_path
     answered = [c for c in notebook.cells[1 : 1 + len(RIGHT)] if ROLE in str(c.outputs)]
     assert len(answered) == len(RIGHT), "every place gave the password"
     assert not any("REMAINS" in str(c.outputs) for c in failed)
-    assert notebook.cells[-1] not in failed, notebook.cells[-1].outputs
+    due = {cell for run in with_options() for cell in run[:-1]} | set(OF_SANDBOX) - {STOPPED}
+    due |= {cell.source for cell in notebook.cells[-2:]}
+    assert [(c.source, c.outputs) for c in failed if c.source in due] == []
     assert len(failed) > 40
     [history] = (tmp_path / "ipython").rglob("history.sqlite")
     with sqlite3.connect(history) as rows:
