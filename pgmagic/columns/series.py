@@ -81,7 +81,17 @@ def _arrow(values: pa.ChunkedArray, type_: PgType, options: FrameOptions) -> tup
 def for_polars(
     values: pa.ChunkedArray, type_: PgType, options: FrameOptions
 ) -> tuple[pa.ChunkedArray, str | None]:
-    """Turn the Arrow types that polars lacks into those it has: intervals, long decimals."""
+    """Turn the Arrow types that polars lacks into those it has: intervals, long decimals.
+
+    It panics at these, and that is no `Exception`.
+    """
+    if pa.types.is_list(values.type):
+        lists = values.combine_chunks()
+        within, note = for_polars(pa.chunked_array([lists.values]), type_, options)
+        lists = pa.ListArray.from_arrays(
+            lists.offsets, within.combine_chunks(), mask=lists.is_null()
+        )
+        return pa.chunked_array([lists]), note
     if values.type == pa.month_day_nano_interval():
         series, note = to_series(values, type_, options)
         return pa.chunked_array([pa.array(series)]), note

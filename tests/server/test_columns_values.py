@@ -393,13 +393,22 @@ async def test_what_polars_or_pandas_lacks(connection, as_):
     if as_ == "polars":
         pytest.importorskip("polars")
     result, described = await reading(
-        connection, f"select interval '1 mon' as i, {'9' * 50} as n, interval '1 day' as d"
+        connection,
+        f"select interval '1 mon' as i, {'9' * 50} as n, interval '1 day' as d, "
+        f"array[[interval '1 mon']] as ii, array[{'9' * 50}, null] as nn, "
+        "array[interval '1 day'] as dd, null::interval[] as none",
     )
     made, notes = to_frame(result.table, described, FrameOptions(as_=as_))
     assert made["i"].to_list() == ["1 mon"]
     assert int(made["n"].to_list()[0]) == int("9" * 50)
     assert made["d"].to_list() == [dt.timedelta(1)]
     assert notes[0] == "i: text, because a month has no fixed length"
+    assert made["none"].to_list() == [None]
+    if as_ == "polars":
+        assert made["ii"].to_list() == [[["1 mon"]]]
+        assert made["nn"].to_list() == [["9" * 50, None]]
+        assert made["dd"].to_list() == [[dt.timedelta(1)]]
+        assert "ii: text, because a month has no fixed length" in notes
 
 
 def some(random: Random, bound: int) -> int:
