@@ -116,21 +116,29 @@ class Pools:
         It stays added where it can't be reached. Raises `Unavailable` and `SettingsError`.
         """
         await self.add(settings)
-        pool = self.pool(settings.name)
+        return await self.reach(settings.name)
+
+    async def reach(self, name: str) -> str:
+        """Try a database that is known, and say in one line what was reached.
+
+        However long its circuit would stay open. Raises `Unavailable` and `SettingsError`.
+        """
+        pool = self.pool(name)
+        pool.breaker.force_trial()
         started = time.monotonic()
         async with pool.acquire() as lease:
             elapsed = time.monotonic() - started
-            with translated(settings.name):
+            with translated(name):
                 [row] = await lease.connection.fetch(
                     "select current_setting('server_version') as version, current_user as role, "
                     "current_database() as database, "
                     "(select ssl from pg_stat_ssl where pid = pg_backend_pid()) as tls"
                 )
         about = [
-            f"{settings.name}: PostgreSQL {row['version'].split()[0]}",
+            f"{name}: PostgreSQL {row['version'].split()[0]}",
             f"{row['role']} in {row['database']}",
             "TLS" if row["tls"] else "no TLS",
-            "read only" if settings.read_only else "read and write",
+            "read only" if pool.settings.read_only else "read and write",
             f"{elapsed * 1000:.0f} ms",
         ]
         return " · ".join(about)

@@ -95,6 +95,21 @@ def test_a_cell_without_rows_shows_its_tag_and_returns_nothing(kernel: Kernel) -
     assert reply.result == ""
 
 
+def test_a_line_shows_the_tag_of_what_gives_no_rows_and_nothing_else(kernel: Kernel) -> None:
+    reply = kernel.run("%pg a --write create temporary table t (i int)").ok()
+    assert reply.result == ""
+    [shown] = reply.shown
+    assert shown.startswith("a CREATE TABLE · ")
+    assert kernel.run("x = %pg a select 1 as one").ok().shown == ()
+
+
+def test_a_database_that_is_known_is_tried_by_its_name_alone(kernel: Kernel) -> None:
+    before = kernel.value("repr(get_ipython().pgmagic.client.databases['a'])")
+    [shown] = kernel.run("%pg_connect a").ok().shown
+    assert shown.startswith("a: PostgreSQL ")
+    assert kernel.value("repr(get_ipython().pgmagic.client.databases['a'])") == before
+
+
 def test_ten_targets_are_asked_at_once(
     many_databases: Callable[[int], list[TestDatabase]], start_own: Callable[..., Kernel]
 ) -> None:

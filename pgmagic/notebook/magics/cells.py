@@ -168,7 +168,8 @@ class PgMagics(Magics):
                 raise
             self.completions.learn(answers.outcomes)
             notes = self._notes(answers)
-            if notes or (captioned and not cell.options.wants_plan):
+            # Of a line that gave nothing the command tag is all there is to see.
+            if notes or ((captioned or answers.value is None) and not cell.options.wants_plan):
                 progress.conclude(_captioned(answers, notes))
         if cell.options.stats:
             self.panels.show_after_cell()

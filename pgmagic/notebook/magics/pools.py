@@ -36,7 +36,8 @@ class PoolMagics(MagicGroup):
             %pg_connect NAME [DSN] [options]
 
         The DSN has no password: that comes from where libpq looks, from --password-env, from the
-        keyring, or it is asked for.
+        keyring, or it is asked for. With nothing but the NAME of a database that is known, that one
+        is tried; any other is looked for as psql without options would.
         """
         words, given = read_words(line, "%pg_connect", CONNECT)
         if not words:
@@ -50,8 +51,11 @@ class PoolMagics(MagicGroup):
                 f"%pg_connect takes a name and one DSN, not {len(words)} words",
                 hint="a DSN of the form key=value is written in quotes",
             )
-        settings = from_options(name, dsn=dsn[0] if dsn else None, **given)
-        show_text(self.home.run(self.client.connect(settings)))
+        if name in self.client.databases and not dsn and not given:
+            show_text(self.home.run(self.client.reach(name)))
+        else:
+            settings = from_options(name, dsn=dsn[0] if dsn else None, **given)
+            show_text(self.home.run(self.client.connect(settings)))
         self.pg.completions.learn_of(name)
         return None
 

@@ -8,6 +8,8 @@ from IPython.core.magic import line_magic, magics_class, needs_local_scope, no_v
 
 from pgmagic.errors import CellError, FanOutError, MissingVariable
 from pgmagic.language.line import read_words
+from pgmagic.language.parameters import is_path, resolve
+from pgmagic.language.repeating import repeated
 from pgmagic.legible import legible
 from pgmagic.notebook.caption import caption
 from pgmagic.notebook.display import notices
@@ -18,6 +20,8 @@ from pgmagic.schema import differences, schema, targets_and_pattern
 from pgmagic.watch import Watch
 
 __all__ = ["TableMagics"]
+
+USAGE = "%pg_write FRAME target --table NAME --write"
 
 
 @magics_class
@@ -61,22 +65,20 @@ class TableMagics(MagicGroup):
 
             %pg_write FRAME target [target …] --table NAME --write [--if-exists …]
 
-        FRAME is a variable: a frame of pandas, polars or Arrow. A new table takes its types from
-        the frame, rows that are appended go by the names of their columns.
+        FRAME is a variable, or a path from one as in {…}: frames['jan']. It is a frame of pandas,
+        polars or Arrow. A new table takes its types from the frame, rows that are appended go by
+        the names of their columns.
         """
         words, given = read_words(line, "%pg_write", WRITE)
         names = ChainMap(dict(local_ns or {}), self.shell.user_ns)
-        if not words or words[0] not in names:
-            raise MissingVariable(
-                "%pg_write begins with the variable of a frame"
-                + (f", and there is no {words[0]}" if words else ""),
-                hint="%pg_write FRAME target --table NAME --write",
-            )
+        if not words:
+            raise MissingVariable("%pg_write begins with the variable of a frame", hint=USAGE)
+        frame = _frame(words[0], names)
         if "table" not in given:
             raise CellError("%pg_write needs --table NAME")
         if not given.pop("write", False):
             raise CellError("%pg_write changes data, and that has to be said: --write")
-        self.home.run(self._write(names[words[0]], words[1:], given))
+        self.home.run(self._write(frame, words[1:], given))
 
     async def _write(self, frame: Any, words: Sequence[str], given: Mapping[str, Any]) -> None:
         targets, watch = self.client.targets(words), Watch()
@@ -88,6 +90,17 @@ class TableMagics(MagicGroup):
                 raise
             notes = notices(answers)
             progress.conclude(caption(answers, progress.elapsed, read_only=False, notes=notes))
+
+
+def _frame(path: str, names: Mapping[str, Any]) -> Any:
+    """Find a frame by what `{…}` of a cell may hold. Raises `CellError` for what it may not."""
+    if not is_path(path):
+        raise CellError(
+            f"%pg_write takes a variable, or a path such as frames['jan'], not "
+            f"{repeated(path, 'this expression')}",
+            hint="give it a name first: frame = …",
+        )
+    return resolve(path, names)
 
 
 def _to_look_at(frame: Any) -> Any:
