@@ -169,7 +169,7 @@ def _read_option(
             if following is None or following[1].startswith("--"):
                 raise CellError(f"{name} needs a value: {name} {option.metavar}")
             text, end = following[1], following.end()
-        given[option.field] = option.value(_unquoted(text))
+        given[option.field] = option.value(_unquoted(text, option.quotes))
     except CellError as error:
         # Lines of other magics are made for connection strings; of these some hold one by mistake.
         if magic == "%%pg" and not may_hold_secret(line):
@@ -178,8 +178,8 @@ def _read_option(
     return end
 
 
-def _unquoted(text: str) -> str:
-    quoted = len(text) >= 2 and text[0] in "\"'" and text[0] == text[-1]
+def _unquoted(text: str, quotes: str = "\"'") -> str:
+    quoted = len(text) >= 2 and text[0] in quotes and text[0] == text[-1]
     return text[1:-1] if quoted else text
 
 

@@ -60,7 +60,11 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option: its name on the line, what its value is called, and what it does."""
+    """One option: its name on the line, what its value is called, and what it does.
+
+    `quotes` may stand around the value without being part of it. Where the value is SQL, double
+    quotes are part of it.
+    """
 
     name: str
     field: str
@@ -68,6 +72,7 @@ class Option:
     metavar: str | None = None  # None: a switch without a value
     read: Callable[[str], Any] | None = None
     choices: tuple[str, ...] = ()
+    quotes: str = "\"'"
 
     def value(self, text: str) -> Any:
         """Read the option's value. Raises `CellError` that names the option."""

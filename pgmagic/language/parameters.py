@@ -24,7 +24,7 @@ from pgmagic.language.statement import Kind, Statement
 from pgmagic.language.suggest import did_you_mean
 from pgmagic.language.values import Unsendable, is_untyped, plain
 
-__all__ = ["bind", "resolve"]
+__all__ = ["bind", "is_path", "resolve"]
 
 FORM = "write {name} for a value, {name:i} for an identifier, {name:l} for a literal"
 STEPS = re.compile(
@@ -165,6 +165,11 @@ class _Binding:
         raise CellError(
             message, cell=self.cell, offset=self.handwritten, hint="write {name} for every value"
         )
+
+
+def is_path(text: str) -> bool:
+    """Say whether a placeholder could hold this text, and `resolve` walk it."""
+    return PLACEHOLDER.fullmatch(f"{{{text}}}") is not None and ":" not in text
 
 
 def resolve(

@@ -111,7 +111,13 @@ SANDBOX: tuple[Option, ...] = (
 SAVED: tuple[Option, ...] = (Option("--delete", "delete", "forget this saved query", "NAME"),)
 
 WRITE: tuple[Option, ...] = (
-    Option("--table", "table", "name of the table, with its schema or without", "NAME"),
+    Option(
+        "--table",
+        "table",
+        'name of the table as in SQL: schema.table, schema."Odd Table"',
+        "NAME",
+        quotes="'",
+    ),
     Option(
         "--if-exists",
         "if_exists",

@@ -7,6 +7,7 @@ import pytest
 from pgmagic.errors import CellError, MissingVariable
 from pgmagic.language.line import read_cell, read_line, read_words
 from pgmagic.language.options import OPTIONS, Option, Options
+from pgmagic.notebook.help import WRITE
 
 NAMES = {"ewr": 1, "jfk": 2, "lga": 3, "shard_01": 4}
 STOP = Option("--stop", "stop", "stop")
@@ -108,3 +109,21 @@ def test_a_comment_ends_a_line_of_words():
         ("jfk", "l#a"),
         {"stop": True},
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Folded", "Folded"),
+        ('"MixedCase"', '"MixedCase"'),
+        ('"a.b"', '"a.b"'),
+        ('schema."Odd Table"', 'schema."Odd Table"'),
+        ('"S x"."with ""quotes"""', '"S x"."with ""quotes"""'),
+        ("""'"Odd Table"'""", '"Odd Table"'),
+        ("'plain'", "plain"),
+    ],
+)
+@pytest.mark.parametrize("between", [" ", "="])
+def test_double_quotes_in_the_name_of_a_table_are_those_of_sql(text, name, between):
+    words, given = read_words(f"frame --table{between}{text} a", "%pg_write", WRITE)
+    assert (words, given) == (("frame", "a"), {"table": name})
