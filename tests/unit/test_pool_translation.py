@@ -95,6 +95,7 @@ def test_our_own_errors_pass() -> None:
     [
         (asyncpg.InterfaceError("cannot perform operation: connection is closed"), False),
         (asyncpg.InternalClientError("cannot switch to state 12; another operation"), False),
+        (asyncpg.InternalClientError("cannot switch to state 20; another operation"), True),
         (asyncpg.InternalClientError("got result for unknown protocol state 3"), True),
         (lost(), True),
         (ConnectionResetError(), True),
