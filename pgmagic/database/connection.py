@@ -80,9 +80,11 @@ class Connection(asyncpg.Connection):
 
     def mark_used(self) -> None:
         self.idle_since = None
+        self._count_unasked(None)
 
     def mark_idle(self) -> None:
         self.idle_since = time.time()
+        self._count_unasked(0)
 
     def taint(self) -> None:
         """Remember that a reset cannot undo what was done: this connection is used once only."""
@@ -97,6 +99,12 @@ class Connection(asyncpg.Connection):
         transport: Any = self._transport  # type: ignore[attr-defined]
         tls = transport.get_extra_info("ssl_object")
         return None if tls is None else str(tls.version())
+
+    def _count_unasked(self, start: int | None) -> None:
+        """Let `guarding` count what the server says from now on, or not."""
+        framing = getattr(self._protocol, "framing", None)  # type: ignore[attr-defined]
+        if framing is not None:  # it is open
+            framing.unasked = start
 
     def setsockopt(self, *options: tuple[int, int, int]) -> None:
         """Set options of the socket; asyncpg has no public way to it."""

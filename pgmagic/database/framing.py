@@ -19,6 +19,7 @@ SHORT: Final = 30_000  # bytes, as in libpq: what can be longer is listed
 LONG: Final = 64 << 20
 ROW: Final = 1 << 30  # no value of PostgreSQL is longer, and no row
 SETTINGS: Final = 16 << 20  # bytes told on one connection: the driver keeps each name for ever
+UNASKED: Final = 1 << 20  # bytes told while nobody asks: some settings, a good-bye
 GREETING: Final = 1 << 20  # bytes in all until the server is ready for the first time
 MOST_ITERATIONS: Final = 1_000_000  # of SCRAM, half a second; PostgreSQL's default is 4,096
 
@@ -87,7 +88,10 @@ scan: Final = _compiled_scan() or scan_in_python
 
 
 class Framing:
-    """Reads along with one connection from its first byte."""
+    """Reads along with one connection from its first byte.
+
+    `unasked` counts the bytes since the connection became idle, and is None while it is used.
+    """
 
     def __init__(self) -> None:
         self._greeting: bytearray | None = bytearray()
@@ -96,10 +100,15 @@ class Framing:
         self._head = b""  # the beginning of a header that is not all there
         self._skip = 0  # bytes that are left of a message
         self._settings = 0
+        self.unasked: int | None = None
         self._has_version = False
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes, before anybody else does. Raises `ProtocolBroken`."""
+        if self.unasked is not None:
+            self.unasked += len(data)
+            if self.unasked > UNASKED:
+                raise ProtocolBroken("it speaks without an end while nobody asks")
         if self._greeting is not None:
             self._greet(data)
         else:

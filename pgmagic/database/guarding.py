@@ -52,6 +52,10 @@ class GuardedTransport:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.itself, name)
 
+    def close(self) -> None:
+        """Hang up at once: TLS would wait 30 seconds for a server to say good-bye as well."""
+        self.itself.abort()  # asyncpg closes where it gives up, and has nothing left to send
+
     def set_protocol(self, protocol: Any) -> None:
         self.itself.set_protocol(guarded(protocol, self.itself))
 
@@ -86,6 +90,7 @@ def guarded(protocol: Any, transport: Any = None) -> Any:
             watched.connection_lost(error)
             transport.abort()
 
+    watched.framing = framing
     watched.connection_made = take_transport
     watched.data_received = data_received
     return watched

@@ -65,6 +65,16 @@ def test_settings_are_taken_until_they_are_too_many():
     assert "0x53" in fed(wire.greeting() + setting * 1_000_000, len(wire.greeting()))
 
 
+def test_little_is_taken_while_nobody_asks():
+    reader = Framing()
+    reader.feed(wire.greeting())
+    reader.feed(wire.notice("x" * 1000) * 2_000)  # an answer, perhaps
+    reader.unasked = 0
+    reader.feed(wire.parameter_status("TimeZone", "UTC") * 1_000)
+    with pytest.raises(ProtocolBroken, match="while nobody asks"):
+        reader.feed(wire.notice("x" * 1000) * 1_000)
+
+
 @pytest.mark.parametrize(
     ("steps", "refused"),
     [
