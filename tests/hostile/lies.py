@@ -1,18 +1,50 @@
 """What a hostile server may say, by the point at which it says it."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain, count, repeat
 
 from tests.hostile import wire
-from tests.hostile.scripted import INT4, ONE, Script
+from tests.hostile.scripted import HONEST, INT4, ONE, Answer, Script, copied
 
-__all__ = ["ENDLESS", "LIES"]
+__all__ = [
+    "AFTER_COPY",
+    "AFTER_COPY_ENDLESS",
+    "CANCEL",
+    "ENDLESS",
+    "LIES",
+    "RESET",
+    "RESET_ENDLESS",
+    "TLS",
+    "WORDS",
+    "in_turn",
+]
 
 HUGE = "x" * (4 << 20)
 FAR = 0x7FFFFFFF  # the longest length that can be claimed
 GARBAGE = bytes(range(256)) * 4
 HELD = b"\0" * 4096
+WORDS = "call this number and say your password"
+
+
+def in_turn(*answers: Answer) -> Answer:
+    """Say one after the other, and the last of them from then on."""
+    turns = chain(answers, repeat(answers[-1]))
+
+    def next_answer() -> Iterator[bytes]:
+        answer = next(turns)
+        return iter([answer]) if isinstance(answer, bytes) else answer()
+
+    return next_answer
+
+
+def _then_closes(said: bytes = b"") -> Callable[[], Iterator[bytes]]:
+    def say() -> Iterator[bytes]:
+        yield said
+        raise EOFError
+
+    return say
 
 
 def _copy(*rows: bytes, header: bytes = wire.COPY_HEADER) -> bytes:
@@ -238,3 +270,141 @@ ENDLESS: dict[str, Script] = {
     "errors": {"copy": lambda: repeat(wire.error("x" * 1000) * 100)},
     "ready": {"copy": lambda: repeat(wire.ready(b"T") * 1000)},
 }
+
+_STREAM = b"x" * 65_536
+
+# What may follow where TLS is wished for, or where it begins: nothing that is TLS.
+TLS: dict[str, Script] = {
+    "says nothing": {"tls": b""},
+    "closes": {"tls": _then_closes()},
+    "refuses, and goes on in clear": {"tls": b"N" + wire.greeting()},
+    "answers with another letter": {"tls": b"Y"},
+    "answers with a small letter": {"tls": b"s"},
+    "refuses in words": {"tls": wire.error(WORDS, "28000", "FATAL")},
+    "refuses in words of old": {"tls": b"E" + WORDS.encode() + b"\0"},
+    "warns": {"tls": wire.notice(WORDS)},
+    "lets us in": {"tls": wire.greeting()},
+    "asks for the password": {"tls": wire.authentication(3)},
+    "agrees twice": {"tls": b"SS"},
+    "agrees, and lets us in": {"tls": b"S" + wire.greeting()},
+    "agrees, and asks for the password": {"tls": b"S" + wire.authentication(3)},
+    "agrees, and refuses in words": {"tls": b"S" + wire.error(WORDS, "28000", "FATAL")},
+    "speaks HTTP": {"tls": b"HTTP/1.1 400 Bad Request\r\n\r\n"},
+    "speaks without an end": {"tls": lambda: repeat(_STREAM)},
+    "refuses without an end": {"tls": lambda: chain([b"E"], repeat(_STREAM))},
+    "agrees without an end": {"tls": lambda: repeat(b"S" * 65_536)},
+    "agrees, and closes": {"tls": _then_closes(b"S")},
+} | {
+    f"agrees, and then {name}": {"tls": b"S", "hello": said}
+    for name, said in {
+        "says nothing": b"",
+        "closes": _then_closes(),
+        "speaks garbage": GARBAGE,
+        "lets us in": wire.greeting(),
+        "asks for the password": wire.authentication(3),
+        "refuses in words": wire.error(WORDS, "28000", "FATAL"),
+        "speaks without an end": lambda: repeat(_STREAM),
+        "alerts": b"\x15\3\3\0\2\2\x28",
+        "warns without an end": lambda: repeat(b"\x15\3\3\0\2\1\x5a" * 1000),
+        "begins half a record": b"\x16\3\3\x40\0" + HELD,
+        "begins a hello of 16 MB": lambda: chain(
+            [b"\x16\3\3\x40\0\2\xff\xff\xff" + bytes(16_380)],
+            repeat(b"\x16\3\3\x40\0" + bytes(16_384)),
+        ),
+        "changes nothing without an end": lambda: repeat(b"\x14\3\3\0\1\1" * 1000),
+    }.items()
+}
+
+# What may follow a CancelRequest, which has no answer.
+CANCEL: dict[str, Script] = {
+    "says nothing": {"cancel": b""},
+    "closes": {"cancel": _then_closes()},
+    "speaks garbage": {"cancel": GARBAGE},
+    "speaks garbage, and closes": {"cancel": _then_closes(GARBAGE)},
+    "lets us in": {"cancel": wire.greeting()},
+    "refuses in words": {"cancel": wire.error(WORDS, "28000", "FATAL")},
+    "speaks without an end": {"cancel": lambda: repeat(_STREAM)},
+    "is ready without an end": {"cancel": lambda: repeat(wire.ready() * 10_000)},
+}
+
+_STALE = copied(struct.pack("!i", 99))  # rows that nobody has asked for
+_STALE_ROWS = wire.row_description(("one", INT4)) + wire.data_row(b"99")
+_ANSWERS = b"".join(
+    answer for point in ("describe", "command") if isinstance(answer := HONEST[point], bytes)
+)
+_GOOD_BYE = wire.error("terminating connection", "57P01", "FATAL")
+
+
+def _instead(state: bytes) -> dict[str, Answer]:
+    """Say what may stand where a command's end should, before `state`."""
+    return {
+        "nothing": b"",
+        "its end": _then_closes(),
+        "garbage": GARBAGE,
+        "an error": wire.error("no"),
+        "an error, and goes on": wire.error("no") + wire.ready(b"E"),
+        "a good-bye": _GOOD_BYE,
+        "a good-bye, and closes": _then_closes(_GOOD_BYE),
+        "rows": wire.data_row(b"99") * 100,
+        "rows, and an end": _STALE_ROWS + wire.command_complete("SELECT 1") + state,
+        "a copy": _STALE,
+        "a copy, and an end": _STALE + wire.command_complete("COPY 1") + state,
+        "one more row of a copy": wire.copy_data(wire.copy_row(struct.pack("!i", 99))),
+        "several ends of a copy": wire.COPY_DONE * 5 + wire.command_complete("COPY 1") + state,
+        "no tag": state,
+        "a tag that is no text": wire.message(b"C", b"\xff\xfe\0") + state,
+        "a tag without an end": wire.message(b"C", b"COPY") + state,
+        "a tag, and no more": wire.command_complete("COPY 1"),
+        "a state that nobody knows": wire.command_complete("COPY 1") + wire.ready(b"?"),
+        "a transaction that failed": wire.command_complete("COPY 1") + wire.ready(b"E"),
+    }
+
+
+def _behind(honest: Answer, state: bytes) -> dict[str, Answer]:
+    """Say what may stand behind an honest end, where nothing is asked yet."""
+    assert isinstance(honest, bytes)
+    again = wire.command_complete("COPY 1") + state
+    behind = {
+        "garbage": GARBAGE,
+        "the same": honest,
+        "ready a thousand times": state * 1000,
+        "an error": wire.error("no"),
+        "an error, and goes on": wire.error("no") + wire.ready(b"E"),
+        "a good-bye": _GOOD_BYE,
+        "rows": _STALE_ROWS + again,
+        "a copy": _STALE + again,
+        "half a copy": wire.message(b"d", HELD, length=FAR),
+        "another encoding": wire.parameter_status("client_encoding", "EVIL"),
+        "the answers to come": _ANSWERS + _STALE + again,
+    }
+    closing = {"its end": b"", "a good-bye, and closes": _GOOD_BYE}
+    return {
+        **{f"an end, and {name}": honest + lie for name, lie in behind.items()},
+        **{f"an end, and {name}": _then_closes(honest + lie) for name, lie in closing.items()},
+    }
+
+
+def _endless(honest: Answer, state: bytes) -> dict[str, Answer]:
+    assert isinstance(honest, bytes)
+    said = {
+        "notices": wire.notice("x" * 100) * 500,
+        "ready": state * 1000,
+        "rows": wire.data_row(b"a") * 5_000,
+        "copies": (_STALE + wire.command_complete("COPY 1") + state) * 100,
+        "news": wire.message(b"A", struct.pack("!i", 1) + b"a\0b\0") * 1000,
+    }
+    return {
+        **{name: partial(repeat, lie) for name, lie in said.items()},
+        **{
+            f"an end, and {name}": partial(chain, [honest], repeat(lie))
+            for name, lie in said.items()
+        },
+        "an end, and settings": lambda: chain([honest], _settings()),
+    }
+
+
+# What may follow the CopyDone of a copy, and what the reset of its connection.
+AFTER_COPY = _instead(wire.ready(b"T")) | _behind(HONEST["done"], wire.ready(b"T"))
+RESET = _instead(wire.ready()) | _behind(HONEST["reset"], wire.ready())
+AFTER_COPY_ENDLESS = _endless(HONEST["done"], wire.ready(b"T"))
+RESET_ENDLESS = _endless(HONEST["reset"], wire.ready())
