@@ -51,7 +51,7 @@ class Search:
     """What was told in one run, and where in it a canary stands."""
 
     searched: int = 0
-    found: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list, repr=False)  # else it would be found in itself
 
     def look(self, where: str, texts: Iterable[Any]) -> None:
         """Search texts that were told somewhere."""
