@@ -14,6 +14,8 @@ from tests.secrets.trials import Search, run_under
 
 __all__ = ["Pair", "pairs"]
 
+PLACES = 3  # that each way to strike at every await meets
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -38,7 +40,7 @@ class Pair:
 def pairs(sources: Sequence[str] = SOURCES) -> Iterator[Pair]:
     """Give every pair; each fault meets every mode.
 
-    Of the many ways to strike at every await, each meets one place, and each place several.
+    Of the many ways to strike at every await, each meets some places, and each place many ways.
     """
     faults = [each for each in every_fault() if each.number != 31 or installed()]
     steps = [each for each in faults if each.steps]
@@ -46,4 +48,6 @@ def pairs(sources: Sequence[str] = SOURCES) -> Iterator[Pair]:
         for place, source in enumerate(sources):
             yield Pair(source, fault, MODES[(number + place) % len(MODES)])
     for number, fault in enumerate(steps):
-        yield Pair(sources[number % len(sources)], fault, MODES[number % len(MODES)])
+        for turn in range(min(PLACES, len(sources))):
+            source = sources[(number + 4 * turn) % len(sources)]
+            yield Pair(source, fault, MODES[(number + turn) % len(MODES)])

@@ -1,7 +1,6 @@
 """All that somebody may print, log, save or send of what pgmagic gives them."""
 
 import copy
-import io
 import pickle
 import traceback
 from collections.abc import Iterator
@@ -60,14 +59,12 @@ def _told_by_one(error: BaseException, modes: tuple[str, ...]) -> Iterator[Any]:
 
 
 def _by_rich(error: BaseException) -> str:
+    """Give what rich would draw: to draw it takes a second, and breaks long lines."""
     if find_spec("rich") is None:
         return ""
-    from rich.console import Console
     from rich.traceback import Traceback
 
-    # As wide as a line may be: a password that is broken over two would not be found.
-    console = Console(file=io.StringIO(), width=10_000, color_system=None)
-    shown = Traceback.from_exception(
+    trace = Traceback.extract(
         type(error),
         error,
         error.__traceback__,
@@ -76,8 +73,7 @@ def _by_rich(error: BaseException) -> str:
         locals_max_length=None,
         locals_hide_dunder=False,
     )
-    console.print(shown)
-    return console.file.getvalue()  # type: ignore[attr-defined]
+    return repr(trace)
 
 
 def told_by_frame(frame: Any) -> Iterator[Any]:
