@@ -67,6 +67,7 @@ class Tape(Protocol):
 LARGE = 100_000  # rows from which the speed of the decoder is felt
 SMALL = 10_000  # rows of which a frame is made in a few milliseconds
 RECEIPTS = 10_000  # kept at most
+OF_NOTEBOOKS = {"background", "into", "stats"}  # what a program has of its own
 UNRECORDED = "not recorded: the rows of --dask are read later, by its workers"
 
 
@@ -171,10 +172,11 @@ class Client(Pools):
         """Run SQL on one database, or on several at once, and give a DataFrame.
 
         `on` are targets as after `%%pg`; `values` has what `{name}` stands for; the options are
-        those of the magic, with `_` for `-`: `write=True`, `limit=10`, `as_="arrow"`.
+        those of the magic, with `_` for `-`: `write=True`, `limit=10`, `as_="arrow"`; but for
+        `into`, `stats` and `background`, which a task of your own is.
         Raises `QueryError` or `Unavailable` for one database, `FanOutError` for several.
         """
-        known = {field.name for field in fields(Options)}
+        known = {field.name for field in fields(Options)} - OF_NOTEBOOKS
         for name in options:
             if name not in known:
                 raise TypeError(f"query() has no option {name!r}")

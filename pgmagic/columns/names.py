@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 
 __all__ = ["unique_names"]
 
+MOST = 5  # new names of a column, shown one by one
+
 
 def unique_names(
     names: Sequence[str], *, taken: Iterable[str] = ()
@@ -26,9 +28,15 @@ def unique_names(
         if new != name:
             renamed.setdefault(name, []).append(new)
     notes = tuple(
-        f'"{name}" is there more than once: the next are {", ".join(new)}'
+        f'"{name}" is there more than once: the next are {_listed(new)}'
         if len(new) > 1
         else f'"{name}" is there twice: the second is {new[0]}'
         for name, new in renamed.items()
     )
     return unique, notes
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) <= MOST:
+        return ", ".join(names)
+    return f"{', '.join(names[:2])}, … {names[-1]}"

@@ -28,7 +28,10 @@ __all__ = ["not_connected", "translated"]
 HINTS = {
     "25006": "cells are READ ONLY: --write allows changes",
     "25P02": "an earlier statement of this transaction failed: rollback ends it",
-    "26000": "behind PgBouncer, the setting pooler = true does without prepared statements",
+    "26000": (
+        "PREPARE lasts for its cell, or its --session; behind PgBouncer, the setting "
+        "pooler = true does without prepared statements of our own"
+    ),
     "28P01": "the server did not accept the password",
     "3D000": "the setting `database` names one that the server has; \\l lists them",
     "42P05": "behind PgBouncer, the setting pooler = true does without prepared statements",

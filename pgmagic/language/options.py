@@ -1,5 +1,6 @@
 """The options of `%%pg`: one table that the parser, the help, completion and the docs all read."""
 
+import keyword
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -88,7 +89,7 @@ class Option:
 
 def python_name(text: str) -> str:
     """Read the name of a variable. Raises `ValueError`."""
-    if not text.isidentifier():
+    if not text.isidentifier() or keyword.iskeyword(text):
         raise ValueError("a Python name")
     return text
 

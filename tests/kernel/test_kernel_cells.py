@@ -165,3 +165,12 @@ def test_what_answered_is_kept_and_the_rest_is_asked_again(
     finally:
         kernel.run("%pg_close --session one").ok()
     assert kernel.value("again.values.tolist()") == [["a", 5], ["b", 1]]
+
+
+def test_what_failed_is_one_line_beside_the_rows_of_the_others(
+    kernel: Kernel, activity: Activity
+) -> None:
+    kernel.run(f"a = {activity.databases[0].name!r}").ok()
+    [shown] = kernel.run(f"%%pg a b --partial\nselect {ERROR_IN_A} as x").ok().shown
+    _, note = shown.splitlines()
+    assert note == "note: SQL error in a: division by zero (22012 division_by_zero)"

@@ -128,6 +128,9 @@ async def test_mistakes_are_found_before_any_connection(client):
             await client.query(sql, on=on)
     with pytest.raises(UnknownDatabase, match="name a database"):
         await client.query("select 1")
+    for option in ("limt", "background", "into", "stats"):  # a notebook's, but for the first
+        with pytest.raises(TypeError, match=f"no option '{option}'"):
+            await client.query("select 1", on="a", **{option: True})
     assert client.statistics() == ()
 
 

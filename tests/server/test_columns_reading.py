@@ -69,6 +69,9 @@ async def test_a_name_that_stands_twice_loses_no_column(connection, way):
     assert list(made) == ["a", "a_2", "a_1", "a_3"]
     assert made.iloc[0].tolist() == [1, 2, 3, "[1,2)"]
     assert notes == ('"a" is there more than once: the next are a_2, a_3',)
+    made, [note] = await frame(connection, f"select {', '.join(['1 as a'] * 900)}", way=way)
+    assert made.shape == (1, 900)
+    assert note == '"a" is there more than once: the next are a_1, a_2, … a_899'
 
 
 ENDINGS = [

@@ -83,6 +83,7 @@ def test_shift_operator_is_no_assignment():
         ("--timeout 0", "--timeout takes a number of seconds above 0"),
         ("--timeout nan", "--timeout takes a number of seconds above 0"),
         ("--into 1x", "--into takes a Python name"),
+        ("--into class", "--into takes a Python name"),
         ("--as panda", r"pandas or arrow or polars, not 'panda'; did you mean pandas\?"),
         ("--write=yes", "--write takes no value"),
         ("--write --write", "--write is given twice"),

@@ -183,7 +183,8 @@ class PgMagics(Magics):
             *answers.notes,
             *self.completions.hidden_tables(saved, plan.targets),
             *notices(answers.outcomes),
-            *("; ".join(error.report(names)) for error, names in merged(answers.failures)),
+            # The first line only: a caret points at nothing in a note.
+            *(error.report(names)[0] for error, names in merged(answers.failures)),
         )
 
     def _deliver(self, cell: Cell, value: Any) -> Any:
