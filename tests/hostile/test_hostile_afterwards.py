@@ -1,13 +1,19 @@
 """Whatever follows a cell's rows, they are right, and so are those of the next cell."""
 
+import asyncio
 from collections.abc import Mapping
 from functools import partial
 from itertools import product
 from typing import Any
 
+import asyncpg
 import pytest
 
+from pgmagic.columns.copying import run_copy
+from pgmagic.database.fault import Fault, fault_of
+from pgmagic.database.quiet import keep_quiet
 from pgmagic.errors import PgMagicError
+from tests.hostile import wire
 from tests.hostile.lies import AFTER_COPY, AFTER_COPY_ENDLESS, RESET, RESET_ENDLESS, in_turn
 from tests.hostile.outcomes import answer, at_once, in_little_memory
 from tests.hostile.scripted import HONEST, TIMEOUT, Answer, ScriptedServer
@@ -69,6 +75,39 @@ async def test_nothing_is_written_twice_whatever_follows():
     for name, (got, times) in zip(AFTER_COPY, answers, strict=True):
         assert got == [[1]] or isinstance(got, PgMagicError), name
         assert times == 1, name
+
+
+@pytest.mark.parametrize("lie", ["an end, and an error", "an end, and rows", "an end, and a copy"])
+async def test_a_change_that_could_not_be_sent_is_sent_on_another_connection(lie):
+    async with ScriptedServer({"reset": in_turn(RESET[lie], HONEST["reset"])}) as server:
+        async with server.client(**SOON) as client:
+            assert await answer(client) == [[1]]
+            sql = "insert into t select 2 as one returning one"
+            assert await answer(client, sql, write=True) == [[2]]
+        assert server.heard.count(b"COPY (insert") == 1
+
+
+async def copy(connection: "asyncpg.Connection[Any]", sql: str) -> None:
+    """Copy rows, which do not come."""
+
+    async def take(_: bytes) -> None:
+        pass
+
+    await run_copy(connection, sql, take)
+
+
+@pytest.mark.parametrize("begin", [asyncpg.Connection.execute, asyncpg.Connection.prepare, copy])
+async def test_the_driver_says_that_it_cannot_begin_in_the_words_that_are_known(begin):
+    keep_quiet(asyncio.get_running_loop())
+    late = {"command": wire.command_complete("BEGIN") + wire.ready(b"T") + wire.error("no")}
+    async with ScriptedServer(late) as server:
+        place = {"host": "127.0.0.1", "port": server.port, "user": "u", "database": "d"}
+        connection = await asyncpg.connect(**place, ssl=False)
+        await connection.execute("begin")
+        with pytest.raises(asyncpg.InternalClientError) as caught:
+            await begin(connection, "select")
+        connection.terminate()
+    assert fault_of(caught.value) is Fault.UNSENT
 
 
 @pytest.mark.parametrize("name", [name for name in RESET_ENDLESS if name.startswith("an end")])
