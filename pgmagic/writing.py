@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from pgmagic.columns import Outgoing, Progress, copy_in
+from pgmagic.columns import LONGEST_NAME, Outgoing, Progress, copy_in
 from pgmagic.database.pool import DatabasePool, Lease
 from pgmagic.database.translation import translated
 from pgmagic.errors import CellError
@@ -99,6 +99,10 @@ class Writing:
         *schema, table = name["parts"]
         if len(schema) > 1:
             raise self._refused(f"{self.table} is no name of a table", hint="table or schema.table")
+        if any(len(part.encode()) > LONGEST_NAME for part in name["parts"]):
+            raise self._refused(  # it would be cut off, and may then be another table's
+                f"{self.table} is too long for a name", hint=f"a name has 1 to {LONGEST_NAME} bytes"
+            )
         place = schema[0] if schema else None
         existing: dict[str, tuple[str, str]] = {}
         if self.if_exists == "append":

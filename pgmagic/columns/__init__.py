@@ -17,11 +17,12 @@ from pgmagic.columns.joining import joined
 from pgmagic.columns.keeping import pack, unpack
 from pgmagic.columns.listing import listing
 from pgmagic.columns.options import FrameOptions, Progress
-from pgmagic.columns.outgoing import Outgoing, outgoing
+from pgmagic.columns.outgoing import LONGEST_NAME, Outgoing, outgoing
 from pgmagic.columns.preparing import prepare
 from pgmagic.columns.reading import Reading, Sink, read
 
 __all__ = [
+    "LONGEST_NAME",
     "Agreement",
     "Budget",
     "Change",

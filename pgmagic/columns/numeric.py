@@ -11,11 +11,14 @@ from typing import Final
 
 from pgmagic.columns.copybinary import DecodeError
 
-__all__ = ["EXACT", "to_decimal", "to_double"]
+__all__ = ["EXACT", "from_decimal", "to_decimal", "to_double"]
 
 POSITIVE: Final = 0x0000
 NEGATIVE: Final = 0x4000
 SPECIAL: Final = {0xC000: "NaN", 0xD000: "Infinity", 0xF000: "-Infinity"}
+SIGNS: Final = {text: sign for sign, text in SPECIAL.items()}
+MOST_BEFORE: Final = 131_072  # digits before the point that PostgreSQL takes, and behind it
+MOST_BEHIND: Final = 16_383
 EXACT: Final = 2**53  # from here on not every whole number is a double
 
 _header = struct.Struct(">HhHH")
@@ -46,6 +49,36 @@ def to_decimal(value: bytes) -> Decimal:
     else:  # more digits than it means to show; lose none of them
         return Decimal(f"{minus}{text}E{exponent}")
     return Decimal(f"{minus}{text}E{-scale}")
+
+
+def from_decimal(value: Decimal) -> bytes:
+    """Write one numeric exactly. Raises `ValueError` where it has more digits than there may be.
+
+    https://www.postgresql.org/docs/current/datatype-numeric.html#DATATYPE-NUMERIC-DECIMAL
+    """
+    if not value.is_finite():
+        return _header.pack(0, 0, SIGNS[str(value)], 0)
+    minus, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int)  # it is a letter where the value is not finite
+    scale = max(0, -exponent)
+    if scale > MOST_BEHIND or len(digits) + exponent > MOST_BEFORE:
+        raise ValueError("a number of more digits than PostgreSQL takes")
+    text = "".join(map(str, digits)) + "0" * max(0, exponent) if any(digits) else ""
+    text = text.zfill(scale)
+    before, behind = text[: len(text) - scale], text[len(text) - scale :]
+    before = before.zfill(-(-len(before) // 4) * 4)
+    behind = behind.ljust(-(-len(behind) // 4) * 4, "0")
+    text, weight = before + behind, len(before) // 4 - 1
+    groups = [int(text[at : at + 4]) for at in range(0, len(text), 4)]
+    while groups and not groups[0]:
+        del groups[0]
+        weight -= 1
+    while groups and not groups[-1]:
+        del groups[-1]
+    sign = NEGATIVE if minus and groups else POSITIVE
+    return _header.pack(len(groups), weight if groups else 0, sign, scale) + struct.pack(
+        f">{len(groups)}H", *groups
+    )
 
 
 def to_double(value: bytes) -> float | None:

@@ -319,7 +319,6 @@ async def test_arrow_and_polars_frames(client, make):
     "frame",
     [
         pd.DataFrame({"x": [1, "a"]}),
-        pd.DataFrame({"x": [[[1], [2]]]}),
         pd.DataFrame({"x": [1 + 2j]}),
         pd.DataFrame([[1, 2]], columns=["a", "a"]),
         pd.DataFrame({"x" * 64: [1]}),
