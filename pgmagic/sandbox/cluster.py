@@ -10,7 +10,6 @@ from pgmagic.errors import SandboxError
 from pgmagic.sandbox.account import Account
 from pgmagic.sandbox.binaries import Binaries
 from pgmagic.sandbox.secret import new_password, write_secret
-from pgmagic.sandbox.temporary import temporary_folder
 from pgmagic.secret import Secret
 
 __all__ = ["initialize"]
@@ -62,7 +61,7 @@ def _initdb(
     locale = ["--locale=C"]
     if binaries.major >= 17:
         locale += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-    with tempfile.NamedTemporaryFile("w", dir=temporary_folder(account)) as file:
+    with tempfile.NamedTemporaryFile("w", dir=data.parent) as file:
         file.write(password.reveal() + "\n")
         file.flush()
         account.own(Path(file.name))

@@ -94,7 +94,7 @@ def test_a_start_that_fails_shows_no_password(
 
     match fault:
         case "initdb":
-            monkeypatch.setattr(cluster, "temporary_folder", lambda account: "/nowhere")
+            monkeypatch.setattr(cluster.tempfile, "NamedTemporaryFile", refuse)
         case "the password":  # PostgreSQL takes none from this statement
             monkeypatch.setattr(loading, "ROLE", "pg_reserved")
         case "a connection":
