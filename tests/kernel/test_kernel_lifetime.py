@@ -101,7 +101,7 @@ def test_unloading_ends_everything(own_kernel: Kernel, own_activity: Activity) -
     assert own_kernel.value(MAGICS) == []
     assert own_kernel.run("%pg a select 1").stderr.startswith("UsageError")
     assert own_kernel.run("%%pg a\nselect 1").stderr.startswith("UsageError")
-    own_kernel.run("await late").failed("CancelledError")
+    own_kernel.run("await late").failed("QueryCancelled")
     own_kernel.run("%unload_ext pgmagic").ok()  # says that it is not loaded
     own_kernel.run("%load_ext pgmagic").ok()
     assert own_kernel.run("%%pg a\nselect 1 as one").ok().result.split() == ["one", "0", "1"]
@@ -117,7 +117,7 @@ def test_reloading_begins_anew(own_kernel: Kernel, own_activity: Activity) -> No
         own_activity.until_gone()
         own_kernel.run("%load_ext pgmagic").ok()  # again: it changes nothing
         assert own_kernel.value(f"len({MAGICS}) == len(set({MAGICS})) > 3")
-        own_kernel.run("late.result()").failed("CancelledError")
+        own_kernel.run("late.result()").failed("QueryCancelled")
     transformers = "get_ipython().input_transformers_cleanup"
     names = f"[type(each).__name__ for each in {transformers}].count('CellTransformer')"
     assert own_kernel.value(names) == 1
