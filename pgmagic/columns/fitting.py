@@ -72,7 +72,8 @@ def fitted(values: pa.ChunkedArray, name: str, packed: str | None = None) -> Fit
     `packed` is the type of values, or of the elements of lists, that are packed already.
     """
     if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
+        chunks = [chunk.dictionary.take(chunk.indices) for chunk in values.chunks]
+        values = pa.chunked_array(chunks, values.type.value_type)
     if isinstance(values.type, pa.BaseExtensionType):
         return _extension(values, name)
     if pa.types.is_struct(values.type) or pa.types.is_map(values.type):

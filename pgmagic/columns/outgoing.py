@@ -84,13 +84,27 @@ def _columns(frame: Any) -> list[tuple[str, Any]]:
         return [*levels, *((str(name), series) for name, series in frame.items())]
     if isinstance(frame, pd.Series):
         raise CellError("a Series is no frame", hint="series.to_frame() makes one of it")
-    if hasattr(frame, "to_arrow"):  # polars
-        frame = frame.to_arrow()
+    if hasattr(frame, "get_columns") and hasattr(frame, "to_arrow"):
+        return _of_polars(frame)
     if isinstance(frame, pa.RecordBatch):
         frame = pa.Table.from_batches([frame])
     if not isinstance(frame, pa.Table):
         raise CellError(f"a {type(frame).__name__} is no frame of pandas, polars or Arrow")
     return list(zip(frame.column_names, frame.columns, strict=True))
+
+
+def _of_polars(frame: Any) -> list[tuple[str, Any]]:
+    """Take the columns of a frame of polars; Arrow is given the addresses of Python's objects."""
+    table = frame.to_arrow()
+    return [
+        (
+            series.name,
+            pd.Series(series.to_list(), dtype=object)
+            if "Object" in str(series.dtype)
+            else table[series.name],
+        )
+        for series in frame.get_columns()
+    ]
 
 
 def _check_name(name: str) -> None:

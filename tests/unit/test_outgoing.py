@@ -163,8 +163,15 @@ def test_an_extension_of_arrow_is_never_taken_for_what_it_is_stored_as():
     for type_ in (Money(), pa.opaque(pa.int64(), "money", "elsewhere")):
         with pytest.raises(CellError, match="no type of PostgreSQL is known"):
             outgoing(pa.table({"x": pa.ExtensionArray.from_storage(type_, stored)}))
-    with pytest.raises(CellError, match=r"pandas\.period"):
-        outgoing(pa.Table.from_pandas(pd.DataFrame({"x": PERIODS})))
+    for column, name in ((PERIODS, "period"), (pd.cut([1, 2], 2), "interval")):
+        with pytest.raises(CellError, match=rf"pandas\.{name}"):
+            outgoing(pa.Table.from_pandas(pd.DataFrame({"x": column})))
+    uuids = pd.Categorical([ONE, None, ONE])
+    ready = outgoing(pd.DataFrame({"x": uuids}))
+    assert (ready.types["x"], ready.table["x"].to_pylist()) == (
+        "uuid",
+        [ONE.bytes, None, ONE.bytes],
+    )
 
 
 def test_uuids_and_json_of_arrow():
@@ -229,6 +236,14 @@ def test_the_name_of_a_column_may_be_no_text():
 def test_sparse_columns_are_filled():
     ready = outgoing(pd.DataFrame({"x": pd.arrays.SparseArray([0, 1])}))
     assert (ready.types, ready.table["x"].to_pylist()) == ({"x": "bigint"}, [0, 1])
+
+
+def test_objects_of_polars_are_looked_at_as_those_of_pandas():
+    ready = outgoing(pl.DataFrame({"x": pl.Series([ONE, None], dtype=pl.Object), "n": [1, 2]}))
+    assert ready.types == {"x": "uuid", "n": "bigint"}
+    assert ready.table["x"].to_pylist() == [ONE.bytes, None]
+    with pytest.raises(CellError, match="no type of PostgreSQL is known for object"):
+        outgoing(pl.DataFrame({"x": pl.Series([object()], dtype=pl.Object)}))
 
 
 def test_polars_has_lists_of_lists_and_long_decimals():
