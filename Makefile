@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 TESTS ?= tests
+JOBS ?= logical
 PG ?= auto
 SF ?= 0.5
 BIN := $(VENV)/bin
@@ -21,7 +22,7 @@ notebooks: $(VENV)/demo.installed
 	$(BIN)/python notebooks/refresh.py
 
 test: $(VENV)/test.installed
-	$(BIN)/python -m pytest --pg=$(PG) $(TESTS)
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile --pg=$(PG) $(TESTS)
 
 lint: $(VENV)/test.installed
 	$(BIN)/ruff check .
