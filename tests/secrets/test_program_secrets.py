@@ -117,7 +117,9 @@ async def test_nothing_that_is_told_holds_the_password(
     for kind, script in turn(SCRIPTS, source, secret).items():
         async with ScriptedServer(script) as server:
             await try_out(kind, "select 1", server.port)
-            if kind == "cleartext" and source != "prompt":
+            # Who has not been asked yet, or cannot open the key, sends none.
+            silent = source == "prompt" or (source, secret) == ("sslpassword", WRONG)
+            if kind == "cleartext" and not silent:
                 assert leaks(bytes(server.heard)), "the test would not notice a password"
     async with AsyncExitStack() as stack:
         proxy = await stack.enter_async_context(FaultProxy(database))
