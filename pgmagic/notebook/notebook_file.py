@@ -1,15 +1,16 @@
 """Which file the running notebook is, as far as anybody tells the kernel."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from pgmagic.environment import VARIABLES
 
 __all__ = ["notebook_file"]
 
 
 def notebook_file(
-    namespace: Mapping[str, Any], environ: Mapping[str, str] = os.environ
+    namespace: Mapping[str, Any], environ: Mapping[str, str] = VARIABLES
 ) -> Path | None:
     """Give the notebook's path, None where it is not known: under nbclient, in a script.
 

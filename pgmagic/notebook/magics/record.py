@@ -7,6 +7,7 @@ from typing import Any
 
 from IPython.core.magic import line_magic, magics_class, no_var_expand
 
+from pgmagic.environment import VARIABLES
 from pgmagic.errors import CellError, RecordingError
 from pgmagic.language.line import read_words
 from pgmagic.notebook.display import show_text
@@ -62,7 +63,7 @@ class RecordMagics(MagicGroup):
         if isinstance(tape, Recorder):
             return tape.recordings.directory
         notebook = notebook_file(self.shell.user_ns)
-        return folder_to_write(os.environ, self.client.recordings, notebook)
+        return folder_to_write(VARIABLES, self.client.recordings, notebook)
 
     def _clean(self) -> str:
         """Delete what was not recorded since this kernel began to."""

@@ -1,6 +1,5 @@
 """The magic that compares what was recorded with the live databases."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from IPython.core.magic import line_magic, magics_class, no_var_expand
 from IPython.display import display
 
 from pgmagic.columns import listing
+from pgmagic.environment import VARIABLES
 from pgmagic.errors import CellError
 from pgmagic.language.line import read_words
 from pgmagic.notebook.display import LineProgress, show_text
@@ -70,4 +70,4 @@ class VerifyMagics(MagicGroup):
         if isinstance(tape := self.client.tape, Recorder):
             return tape.recordings.directory
         notebook = notebook_file(self.shell.user_ns)
-        return folder_to_read(os.environ, self.client.recordings, notebook)
+        return folder_to_read(VARIABLES, self.client.recordings, notebook)
