@@ -12,7 +12,7 @@ A cast is `($1::int4)`, so that a value behaves as the same constant would, writ
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -30,14 +30,14 @@ from uuid import UUID
 from pgmagic.errors import CellError
 from pgmagic.language.coercion import INTEGERS, TEXTS, coerce, element_of
 from pgmagic.language.statement import Statement
-from pgmagic.language.values import Unsendable
+from pgmagic.language.values import Unsendable, is_untyped
 
 __all__ = ["UNDECIDED", "cast_for", "coerced", "needs_casts", "recast", "with_casts"]
 
 # indeterminate_datatype, ambiguous_parameter, ambiguous_function; undefined_function, which is what
-# `select {n}, {n} + {n}` gives: the first use made it text; and datatype_mismatch, which is what
-# `to_json({n})` gives.
-UNDECIDED = frozenset({"42P18", "42P08", "42725", "42883", "42804"})
+# `select {n}, {n} + {n}` gives: the first use made it text; datatype_mismatch, which is what
+# `to_json({n})` gives; and cannot_coerce, as of `{n}::int, {n}::date`.
+UNDECIDED = frozenset({"42P18", "42P08", "42725", "42883", "42804", "42846"})
 NUMBER = re.compile(r"\$([0-9]+)")
 CAST = re.compile(r"\(\$([0-9]+)::")
 VALUE = re.compile(r"(\s*)\(?\$([0-9]+)(?:::[^)]*\))?(\s*)")
@@ -96,9 +96,12 @@ def cast_for(value: object) -> str | None:
 def recast(statement: Statement, message: str) -> Statement | None:
     """Give the statement to prepare after the server could not decide on types (`UNDECIDED`).
 
-    `message` is the server's; where it names a parameter, that one is cast, otherwise all are.
-    None where no cast is left to try.
+    NULL and the empty list, which have no type of their own, get a number in each of their places
+    first, and with it the type of that place. Then follow casts: `message` is the server's; where
+    it names a parameter, that one is cast, otherwise all are. None where nothing is left to try.
     """
+    if (apart := _apart(statement)) is not None:
+        return apart
     done = {int(found[1]) for found in CAST.finditer(statement.sql)}
     named = {int(found[1]) for found in NUMBER.finditer(message)}
     open_ones = range(1, len(statement.arguments) + 1)
@@ -209,7 +212,39 @@ def _is_drivers_infinity(value: date) -> bool:
 def _cast(
     statement: Statement, casts: Mapping[int, str], arguments: Mapping[int, object]
 ) -> Statement:
-    """Rewrite `$n` to `($n::type)` for each of `casts`, and keep the map to the cell right."""
+    """Rewrite `$n` to `($n::type)` for each of `casts`."""
+
+    def cast_one(number: int) -> str:
+        return f"(${number}::{casts[number]})" if number in casts else ""
+
+    values = enumerate(statement.arguments, start=1)
+    return replace(
+        _rewritten(statement, cast_one),
+        arguments=tuple(arguments.get(number, value) for number, value in values),
+    )
+
+
+def _apart(statement: Statement) -> Statement | None:
+    """Number each place of a value without a type; None where none has two places."""
+    arguments, parameters = list(statement.arguments), list(statement.parameters)
+    met: set[int] = set()
+
+    def number_one(number: int) -> str:
+        if number not in met or not is_untyped(statement.arguments[number - 1]):
+            met.add(number)
+            return ""
+        arguments.append(statement.arguments[number - 1])
+        parameters.append(statement.parameters[number - 1])
+        return f"${len(arguments)}"
+
+    apart = _rewritten(statement, number_one)
+    if len(arguments) == len(statement.arguments):
+        return None
+    return replace(apart, arguments=tuple(arguments), parameters=tuple(parameters))
+
+
+def _rewritten(statement: Statement, rewrite: Callable[[int], str]) -> Statement:
+    """Put what `rewrite` gives, if anything, for each `$n`, and keep the map to the cell right."""
     pieces: list[str] = []
     offsets: list[tuple[int, int]] = []
     length = 0
@@ -217,24 +252,18 @@ def _cast(
     for index, ((begin, in_cell), (end, _)) in enumerate(pairwise(bounds)):
         text = statement.sql[begin:end]
         if index % 2 == 1:
-            text = _cast_one(text, casts)
+            text = _rewritten_value(text, rewrite)
         offsets.append((length, in_cell))
         pieces.append(text)
         length += len(text)
-    values = enumerate(statement.arguments, start=1)
-    return replace(
-        statement,
-        sql="".join(pieces),
-        arguments=tuple(arguments.get(number, value) for number, value in values),
-        offsets=tuple(offsets),
-    )
+    return replace(statement, sql="".join(pieces), offsets=tuple(offsets))
 
 
-def _cast_one(placeholder: str, casts: Mapping[int, str]) -> str:
+def _rewritten_value(placeholder: str, rewrite: Callable[[int], str]) -> str:
     found = VALUE.fullmatch(placeholder)  # not an identifier or a literal
-    if found is None or (cast := casts.get(int(found[2]))) is None:
+    if found is None or not (new := rewrite(int(found[2]))):
         return placeholder
-    return f"{found[1]}(${found[2]}::{cast}){found[3]}"
+    return f"{found[1]}{new}{found[3]}"
 
 
 def _leaves(items: Sequence[object]) -> Iterable[object]:

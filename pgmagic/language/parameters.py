@@ -6,8 +6,7 @@
 
 Only in the open text of a statement: what stands in strings, quoted names, dollar quotes and
 comments is never touched. A value becomes `$1`, `$2` …, the same number wherever its path is the
-same, because `group by {unit}` and `select {unit}` have to be one expression for the server. NULL
-and the empty list have another number in each place: there is no type that they have everywhere.
+same, because `group by {unit}` and `select {unit}` have to be one expression for the server.
 """
 
 import keyword
@@ -22,7 +21,7 @@ from pgmagic.language.literals import identifier, literal
 from pgmagic.language.scanner import NAME, PLACEHOLDER, Token, TokenKind
 from pgmagic.language.statement import Kind, Statement
 from pgmagic.language.suggest import did_you_mean
-from pgmagic.language.values import Unsendable, is_untyped, plain
+from pgmagic.language.values import Unsendable, plain
 
 __all__ = ["bind", "is_path", "resolve"]
 
@@ -149,8 +148,7 @@ class _Binding:
             )
         self.arguments.append(value)
         self.parameters.append(path)
-        if not is_untyped(value):
-            self.numbers[steps] = len(self.arguments)
+        self.numbers[steps] = len(self.arguments)
         return f"${len(self.arguments)}"
 
     def _refuse_handwritten(self) -> None:

@@ -305,6 +305,12 @@ async def test_null_and_the_empty_list_have_the_type_of_each_place(
     assert await ask(connection, asked, xs=[]) == 0
     assert await ask(connection, "select {xs}::int[], {xs}::date[]", xs=[None]) == ([None], [None])
     assert await ask(connection, "select {x}, count(*) from m group by {x}", x=None) == (None, 1)
+    # Here all places have to be one expression, whatever its value.
+    for expression, value in (("coalesce(i, {x})", None), ("i = any({x})", [])):
+        grouped = f"select {expression}, count(*) from m group by {expression}"
+        assert (await ask(connection, grouped, x=value))[1] == 1
+    first = "select distinct on (coalesce(i, {x})) d from m order by coalesce(i, {x})"
+    assert await ask(connection, first, x=None) is None
 
 
 @pytest.mark.parametrize("zone", [None, dt.UTC])

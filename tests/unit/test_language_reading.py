@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgmagic.errors import CellError, MissingVariable
+from pgmagic.language.casts import recast
 from pgmagic.language.scanner import tokens
 from pgmagic.language.statement import Statement
 from pgmagic.language.statements import Reading, read, read_each
@@ -82,11 +83,15 @@ def test_one_number_for_one_path_in_each_statement() -> None:
 
 
 @pytest.mark.parametrize("value", [None, [], [None], [[], [None]]])
-def test_another_number_in_each_place_for_what_has_no_type(value: object) -> None:
-    statement = one("select {x}, {y}, {x}, {y}", x=value, y=5)
-    assert (statement.sql, statement.arguments) == ("select $1, $2, $3, $2", (value, 5, value))
-    assert statement.parameters == ("x", "y", "x")
-    assert [statement.placeholder(number).offset for number in (1, 2, 3)] == [7, 12, 17]
+def test_what_has_no_type_gets_a_number_in_each_place_where_one_will_not_do(value: object) -> None:
+    statement = one("select {x}, {y}, i = {x}, {y}", x=value, y=5)
+    assert (statement.sql, statement.arguments) == ("select $1, $2, i = $1, $2", (value, 5))
+    apart = recast(statement, "could not determine data type of parameter $1")
+    assert apart is not None
+    assert (apart.sql, apart.arguments) == ("select $1, $2, i = $3, $2", (value, 5, value))
+    assert apart.parameters == ("x", "y", "x")
+    assert [apart.placeholder(number).offset for number in (1, 2, 3)] == [7, 12, 21]
+    assert apart.locate(apart.sql.index("i = ") + 1) == statement.cell.index("i = ")
 
 
 def test_nothing_but_placeholders_is_touched() -> None:
