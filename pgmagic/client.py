@@ -172,8 +172,8 @@ class Client(Pools):
         """Run SQL on one database, or on several at once, and give a DataFrame.
 
         `on` are targets as after `%%pg`; `values` has what `{name}` stands for; the options are
-        those of the magic, with `_` for `-`: `write=True`, `limit=10`, `as_="arrow"`; but for
-        `into`, `stats` and `background`, which a task of your own is.
+        those of the magic, with `_` for `-`: `write=True`, `limit=10`, `as_="arrow"`. There is no
+        `into` and no `stats`, which belong to a notebook, and tasks stand for `background`.
         Raises `QueryError` or `Unavailable` for one database, `FanOutError` for several.
         """
         known = {field.name for field in fields(Options)} - OF_NOTEBOOKS

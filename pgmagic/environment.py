@@ -1,4 +1,4 @@
-"""The variables of this process, some of which are passwords: no traceback shows them."""
+"""The variables of this process as settings are read from: no traceback shows all of them."""
 
 import os
 from collections.abc import Iterator, Mapping

@@ -1,8 +1,10 @@
 """A text that is never shown."""
 
-from typing import Any, Never, final
+from typing import Any, Never, TypeVar, final
 
-__all__ = ["Secret"]
+__all__ = ["Secret", "bare"]
+
+E = TypeVar("E", bound=BaseException)
 
 
 @final
@@ -33,3 +35,9 @@ class Secret:
 
     def __reduce_ex__(self, protocol: Any) -> Never:
         raise TypeError("a secret is not pickled")
+
+
+def bare(error: E) -> E:
+    """Take its frames off an error, and what stands behind it: the driver's hold the password."""
+    error.__context__ = None
+    return error.with_traceback(None)

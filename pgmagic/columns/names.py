@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 __all__ = ["unique_names"]
 
-MOST = 5  # new names of a column, shown one by one
+SHOWN = 5  # new names of a column, one by one
 
 
 def unique_names(
@@ -37,6 +37,6 @@ def unique_names(
 
 
 def _listed(names: Sequence[str]) -> str:
-    if len(names) <= MOST:
+    if len(names) <= SHOWN:
         return ", ".join(names)
     return f"{', '.join(names[:2])}, … {names[-1]}"

@@ -8,6 +8,7 @@ import asyncpg
 from pgmagic.database.endpoint import Attempt, Endpoint, goes_on
 from pgmagic.database.guarding import GuardedLoop
 from pgmagic.database.passwords import PasswordWanted
+from pgmagic.secret import bare
 
 __all__ = ["connect", "refuses_password"]
 
@@ -31,10 +32,8 @@ async def connect(endpoint: Endpoint, **options: Any) -> "asyncpg.Connection[asy
         except Exception as error:
             failed = attempt, error
         except BaseException as stopped:
-            # The driver's frames hold the password, and a cancellation stands, with its frames,
-            # behind whatever is made of it.
-            stopped.__context__ = None
-            raise stopped.with_traceback(None) from None
+            # A cancellation stands, with its frames, behind whatever is made of it.
+            raise bare(stopped) from None
     assert failed is not None, "an endpoint has at least one address"
     raise failed[1]
 

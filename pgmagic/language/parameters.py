@@ -167,7 +167,8 @@ class _Binding:
 
 def is_path(text: str) -> bool:
     """Say whether a placeholder could hold this text, and `resolve` walk it."""
-    return PLACEHOLDER.fullmatch(f"{{{text}}}") is not None and ":" not in text
+    found = PLACEHOLDER.fullmatch(f"{{{text}}}")
+    return found is not None and found["spec"] is None
 
 
 def resolve(

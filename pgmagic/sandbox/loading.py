@@ -12,7 +12,7 @@ from pgmagic.sandbox import schema
 from pgmagic.sandbox.nycflights import Rows, find_data, read_rows
 from pgmagic.sandbox.secret import verifier
 from pgmagic.sandbox.server import Server
-from pgmagic.secret import Secret
+from pgmagic.secret import Secret, bare
 
 __all__ = ["ROLE", "Progress", "fill"]
 
@@ -131,8 +131,7 @@ async def _connected(
     try:
         connection = await asyncpg.connect(server.dsn(database), server_settings=settings)
     except BaseException as error:
-        error.__context__ = None
-        raise error.with_traceback(None) from None
+        raise bare(error) from None
     try:
         yield connection
     finally:

@@ -5,7 +5,6 @@ import io
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 import asyncpg
@@ -19,7 +18,6 @@ from pgmagic.sandbox.server import Server
 SCALE = "0.01"  # 60,000 rows of lineitem, 15,000 of orders
 NAMES = ("north", "south", "west")
 WORKERS = 3
-OPEN = ExitStack()  # the session outlives this folder
 
 TABLES = """
 create table lineitem (
@@ -96,14 +94,7 @@ def addresses(
             asyncio.run(execute(home, f"drop database if exists {name} with (force)"))
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
-    """End the cluster, and what its workers were told, with the last test of this folder."""
-    if nextitem is not None and Path(__file__).parent not in nextitem.path.parents:
-        OPEN.close()
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def configured(
     addresses: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
@@ -115,19 +106,21 @@ def configured(
     (folder / "pgmagic.toml").write_text("".join(lines))
     settings = {f"{name.upper()}_DSN": dsn for name, dsn in addresses.items()}
     settings["PGMAGIC_CONFIG"] = str(folder / "pgmagic.toml")
-    patch = OPEN.enter_context(pytest.MonkeyPatch.context())
-    for variable, value in settings.items():
-        patch.setenv(variable, value)
-    pgmagic.dask.close()  # what this process knew before
-    OPEN.callback(pgmagic.dask.close)
-    yield folder
-    OPEN.close()
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in settings.items():
+            patch.setenv(variable, value)
+        pgmagic.dask.close()  # what this process knew before
+        yield folder
+        pgmagic.dask.close()
 
 
-@pytest.fixture(scope="session")
-def cluster(configured: Path) -> Client:
-    """Several worker processes of two threads each."""
-    workers = OPEN.enter_context(
-        LocalCluster(n_workers=WORKERS, threads_per_worker=2, dashboard_address="127.0.0.1:0")
-    )
-    return OPEN.enter_context(Client(workers))
+@pytest.fixture(scope="module")
+def cluster(configured: Path) -> Iterator[Client]:
+    """Several worker processes of two threads each, for the tests of one file."""
+    with (
+        LocalCluster(
+            n_workers=WORKERS, threads_per_worker=2, dashboard_address="127.0.0.1:0"
+        ) as workers,
+        Client(workers) as client,
+    ):
+        yield client

@@ -138,7 +138,7 @@ def stop_button(trial: KernelTrial) -> None:
         time.sleep(trial.random.uniform(0.0, 0.1))
         seconds = trial.press_stop(running)
         trial.measured("interrupt, healthy server", seconds, limit=LIMIT)
-        if list(trial.folder.glob("*rows.parquet*")):
+        if list(trial.folder.glob("*rows.parquet")) or list(trial.folder.glob("*.part")):
             raise Violation("I1: a file is left")
         trial.works()
 

@@ -14,8 +14,10 @@ async def nothing_stray() -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: told.append(str(context)))
     gc.freeze()  # what was there before needs no looking through
-    yield
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-    gc.collect()  # what nobody awaited is told when it is forgotten
-    gc.unfreeze()
-    assert told == []
+    try:
+        yield
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        gc.collect()  # what nobody awaited is told when it is forgotten
+        assert told == []
+    finally:
+        gc.unfreeze()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pgmagic.errors import CellError, MissingVariable
 from pgmagic.language.casts import recast
+from pgmagic.language.parameters import is_path
 from pgmagic.language.scanner import tokens
 from pgmagic.language.statement import Statement
 from pgmagic.language.statements import Reading, read, read_each
@@ -92,6 +93,20 @@ def test_what_has_no_type_gets_a_number_in_each_place_where_one_will_not_do(valu
     assert apart.parameters == ("x", "y", "x")
     assert [apart.placeholder(number).offset for number in (1, 2, 3)] == [7, 12, 21]
     assert apart.locate(apart.sql.index("i = ") + 1) == statement.cell.index("i = ")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("frame", True),
+        ("frames['a:b'][0].x", True),
+        ("frame:i", False),
+        ("frame.head()", False),
+        ("", False),
+    ],
+)
+def test_a_path_is_what_a_placeholder_may_hold(text: str, is_one: bool) -> None:
+    assert is_path(text) == is_one
 
 
 def test_nothing_but_placeholders_is_touched() -> None:
