@@ -1,9 +1,10 @@
 """What is in a column of Python objects: of which kinds its values are, and how deep its lists."""
 
+import operator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 from uuid import UUID
 
@@ -33,7 +34,7 @@ KINDS: Final[tuple[tuple[tuple[type, ...], str], ...]] = (
     ((dict,), "dict"),
 )
 # Most values are of these very types, and are quickly looked at together.
-PLAIN: Final[dict[type, Any]] = {
+PLAIN: Final[dict[type, str | None]] = {
     type(None): None,
     str: "str",
     bytes: "bytes",
@@ -42,9 +43,10 @@ PLAIN: Final[dict[type, Any]] = {
     float: "float",
     Decimal: "Decimal",
     date: "date",
+    timedelta: "timedelta",
     UUID: "UUID",
 }
-EASY: Final = frozenset(PLAIN)
+EASY: Final = frozenset(PLAIN) | {datetime}  # whose zones are asked
 LISTS: Final = frozenset({list, tuple, set, frozenset, type(None)})
 # NumPy's arrays of these are handed to Arrow as they are: there may be millions of values in them.
 VECTORS: Final = {
@@ -62,8 +64,10 @@ VECTORS: Final = {
 class Contents:
     """What is in a column, as far as it has been looked at. Missing values have no kind.
 
-    `dtypes` are those of vectors, `loose` says whether there are values outside of them, `wide`
-    whether there is an int that is no bigint.
+    `depths` are those at which values stand, in how many lists; `deepest` counts lists in which
+    nothing is as well. `dtypes` are those of vectors, `loose` says whether there are values outside
+    of them, `wide` whether there is an int that is no bigint. `known` has the kinds of the types
+    that had to be looked at one value at a time; without it all values are of plain types.
     """
 
     name: str
@@ -85,13 +89,16 @@ class Contents:
             return self._lists(values, depth) if types - {type(None)} else values
         if not types <= EASY:
             return [self._take(value, depth) for value in values]
-        if (float in types or Decimal in types) and any(map(is_missing, values)):
+        if _has_nan(values, types):
             values = [None if is_missing(value) else value for value in values]
             types = set(map(type, values))
         if int in types:
             numbers = [value for value in values if type(value) is int]
             self.wide |= min(numbers) < -(2**63) or max(numbers) >= 2**63
-        if kinds := {PLAIN[each] for each in types} - {None}:
+        kinds = {kind for each in types if (kind := PLAIN.get(each)) is not None}
+        if datetime in types:
+            kinds |= {_zoning(value) for value in values if type(value) is datetime}
+        if kinds:
             self.kinds |= kinds
             self.depths.add(depth)
             self.loose = True
@@ -99,7 +106,7 @@ class Contents:
 
     def _lists(self, values: list[Any], depth: int) -> list[Any]:
         self.deepest = max(self.deepest, depth + 1)
-        together = [each for value in values if value is not None for each in value]
+        together = list(chain.from_iterable(value for value in values if value is not None))
         taken = self.take_all(together, depth + 1)
         if taken is together:
             return values
@@ -142,8 +149,18 @@ class Contents:
             if kind is None:
                 raise unknown(self.name, type(value).__name__)
             self.known[type(value)] = kind
-        if kind == UNZONED and isinstance(value, datetime) and value.utcoffset() is not None:
-            return ZONED
+        if kind == UNZONED and isinstance(value, datetime):
+            return _zoning(value)
         if kind == "time" and value.tzinfo is not None:
             raise unknown(self.name, "a time of day with a time zone")
         return kind
+
+
+def _has_nan(values: list[Any], types: set[type]) -> bool:
+    if Decimal in types:  # one of which, sNaN, must not be compared
+        return any(map(is_missing, values))
+    return float in types and any(map(operator.ne, values, values))
+
+
+def _zoning(value: datetime) -> str:
+    return UNZONED if value.utcoffset() is None else ZONED

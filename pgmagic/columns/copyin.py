@@ -5,7 +5,7 @@ https://www.postgresql.org/docs/current/sql-copy.html
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import pgpq
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["copy_in"]
 
 ROWS_AT_ONCE: Final = 65_536
+ELEMENTS_AT_ONCE: Final = 1_000_000  # of lists: each takes about 70 bytes on its way
 
 FIELD_COUNT = struct.Struct(">h")
 LENGTH = struct.Struct(">i")
@@ -71,12 +72,30 @@ async def copy_in(
 async def _stream(outgoing: Outgoing, progress: Progress) -> AsyncIterator[bytes]:
     encoder = _encoder(outgoing)
     yield encoder.write_header()
-    for batch in outgoing.table.to_batches(max_chunksize=ROWS_AT_ONCE):
+    for batch in _batches(outgoing.table):
         data = await asyncio.to_thread(_encoded, encoder, batch, outgoing)
         progress.rows += batch.num_rows
         progress.bytes += len(data)
         yield data
     yield encoder.finish()
+
+
+def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
+    """Cut rows into batches that are neither long nor, where they have large lists, heavy."""
+    for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
+        yield from _halves(
+            batch, [at for at, type_ in enumerate(table.schema.types) if is_list(type_)]
+        )
+
+
+def _halves(batch: pa.RecordBatch, lists: list[int]) -> Iterator[pa.RecordBatch]:
+    elements = sum(len(leaves(batch.column(at))) for at in lists)
+    if elements <= ELEMENTS_AT_ONCE or batch.num_rows < 2:
+        yield batch
+        return
+    middle = batch.num_rows // 2
+    yield from _halves(batch.slice(0, middle), lists)
+    yield from _halves(batch.slice(middle), lists)
 
 
 def _encoded(encoder: Any, batch: pa.RecordBatch, outgoing: Outgoing) -> bytes:

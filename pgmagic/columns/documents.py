@@ -9,7 +9,7 @@ from uuid import UUID
 import numpy as np
 import pandas as pd
 
-__all__ = ["document"]
+__all__ = ["document", "is_missing"]
 
 AS_TEXT = (date, time, timedelta, Decimal, UUID)  # json has nothing nearer
 
@@ -35,12 +35,29 @@ def is_missing(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    if is_missing(value):
+    if value is pd.NA or value is pd.NaT:
         return None
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, AS_TEXT):
+    if isinstance(value, np.ndarray | np.generic):
+        return _of_numpy(value)
+    if isinstance(value, AS_TEXT) and not is_missing(value):
         return str(value)
-    raise TypeError(f"it has no form for {type(value).__name__}")
+    raise TypeError(f"it has no form for {_called(value)}")
+
+
+def _of_numpy(value: Any) -> Any:
+    kind = value.dtype.kind
+    if value.ndim:  # tolist() would make ints of times in nanoseconds
+        return list(value) if kind in "mM" else value.tolist()
+    value = value[()]
+    if kind in "mM":
+        if is_missing(value):
+            return None
+        return str(pd.Timestamp(value) if kind == "M" else pd.Timedelta(value))
+    plain = value.item() if isinstance(value, np.generic) else value
+    if isinstance(plain, np.generic):  # again, such as a longdouble
+        raise TypeError(f"it has no form for {_called(value)}")
+    return plain
+
+
+def _called(value: Any) -> str:
+    return "NaN" if is_missing(value) else type(value).__name__

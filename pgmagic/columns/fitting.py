@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 
 from pgmagic.columns.documents import document
 from pgmagic.columns.numeric import from_decimal
-from pgmagic.columns.rectangles import is_list, shapes
+from pgmagic.columns.rectangles import innermost, is_list, shapes
 from pgmagic.errors import CellError
 
-__all__ = ["Fitted", "documents", "fitted", "is_packed", "unknown"]
+__all__ = ["Fitted", "cast", "documents", "fitted", "is_packed", "unknown"]
 
 # Arrow's types, PostgreSQL's as format_type() writes them, and the Arrow type that goes there.
 SCALARS: Final = {
@@ -76,7 +76,8 @@ def fitted(values: pa.ChunkedArray, name: str, packed: str | None = None) -> Fit
         values = pa.chunked_array(chunks, values.type.value_type)
     if isinstance(values.type, pa.BaseExtensionType):
         return _extension(values, name)
-    if pa.types.is_struct(values.type) or pa.types.is_map(values.type):
+    element = innermost(values.type)
+    if pa.types.is_struct(element) or pa.types.is_map(element):
         return documents(values.to_pylist(), name)
     if pa.types.is_decimal256(values.type):
         packed, numbers = "numeric", map(_numeric, values.to_pylist())

@@ -35,6 +35,7 @@ ARROW: Final = {
     "time": pa.time64("us"),
     "timedelta": pa.duration("us"),
 }
+NO_LENGTHS: Final = {"Y", "M", "generic"}
 
 
 def of_objects(series: "pd.Series[Any]", name: str) -> Fitted:
@@ -46,6 +47,15 @@ def of_objects(series: "pd.Series[Any]", name: str) -> Fitted:
     if len(contents.depths) > 1:
         raise CellError(f"column {name}: its lists are not all of one depth")
     return _of_kind(contents, values, _common(contents.kinds, name), name)
+
+
+def surrogates(name: str, error: UnicodeEncodeError) -> CellError:
+    """Say which half of a pair stands alone in a text, and where."""
+    half = error.object[error.start]
+    return CellError(
+        f"column {name}: it has a text with U+{ord(half):04X} in it, half of a character",
+        hint="series.str.encode('utf-8', 'replace').str.decode('utf-8') puts ? in its place",
+    )
 
 
 def _common(kinds: set[str], name: str) -> str | None:
@@ -69,7 +79,7 @@ def _common(kinds: set[str], name: str) -> str | None:
 
 def _of_kind(contents: Contents, values: list[Any], kind: str | None, name: str) -> Fitted:
     depth = next(iter(contents.depths), contents.deepest)
-    packed, make = _way(kind, contents.wide)
+    packed, make = _way(kind, contents)
     arrow = pa.large_binary() if packed else pa.null() if kind is None else ARROW[kind]
     if len(contents.dtypes) == 1 and not contents.loose:  # such as float32, which stays that
         arrow, make = pa.from_numpy_dtype(next(iter(contents.dtypes))), None
@@ -96,17 +106,20 @@ def _decimals(values: list[Any]) -> pa.Array | None:
     return array if pa.types.is_decimal128(leaves(array).type) else None
 
 
-def _way(kind: str | None, wide: bool) -> tuple[str | None, Callable[[Any], Any] | None]:
-    """Tell what is packed, as which type, and what becomes of each value on its way to Arrow."""
-    if kind == "Decimal" or (kind == "int" and wide):
+def _way(kind: str | None, contents: Contents) -> tuple[str | None, Callable[[Any], Any] | None]:
+    """Tell what is packed, as which type, and what becomes of each value on its way to Arrow.
+
+    Most often nothing does: a list of millions is not made again for that.
+    """
+    if kind == "Decimal" or (kind == "int" and contents.wide):
         return "numeric", _numeric
     if kind == "UUID":
         return "uuid", lambda value: value.bytes
-    if kind == "float":
+    if kind == "float" and "int" in contents.kinds:
         return None, _exactly
-    if kind == "bytes":
+    if kind == "bytes" and contents.known:
         return None, bytes
-    if kind in (ZONED, UNZONED, "timedelta"):
+    if kind in (ZONED, UNZONED, "timedelta") and contents.known:
         return None, _whole_microseconds
     return None, None
 
@@ -122,14 +135,17 @@ def _exactly(value: Any) -> float:
 
 
 def _whole_microseconds(value: Any) -> Any:
-    """Refuse what Arrow would cut off."""
-    if isinstance(value, np.datetime64):
-        value = pd.Timestamp(value)
-    elif isinstance(value, np.timedelta64):
-        value = pd.Timedelta(value)
-    if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):
-        raise ValueError("finer than a microsecond")
-    return value
+    """Count microseconds where Arrow would cut some off, or misread a year beyond 9999."""
+    if isinstance(value, pd.Timestamp | pd.Timedelta):
+        value = value.asm8  # in UTC
+    if not isinstance(value, np.datetime64 | np.timedelta64):
+        return value
+    if value.dtype.kind == "m" and np.datetime_data(value.dtype)[0] in NO_LENGTHS:
+        raise ValueError("its unit has no length")
+    counted = value.astype(f"{value.dtype.kind}8[us]")
+    if counted.astype(value.dtype) != value:  # which NumPy cuts off, or lets flow over
+        raise ValueError("finer than a microsecond, or too far away")
+    return int(counted.astype(np.int64))
 
 
 def _each(values: Iterable[Any], make: Callable[[Any], Any]) -> list[Any]:
@@ -149,12 +165,3 @@ def _as_list(value: Any) -> Any:
     if not isinstance(value, np.ndarray):
         return value
     return [None if is_missing(each) else each for each in value.tolist()]
-
-
-def surrogates(name: str, error: UnicodeEncodeError) -> CellError:
-    """Say which half of a pair stands alone in a text, and where."""
-    half = error.object[error.start]
-    return CellError(
-        f"column {name}: it has a text with U+{ord(half):04X} in it, half of a character",
-        hint="series.str.encode('utf-8', 'replace').str.decode('utf-8') puts ? in its place",
-    )

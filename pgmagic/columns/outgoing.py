@@ -94,17 +94,17 @@ def _columns(frame: Any) -> list[tuple[str, Any]]:
 
 
 def _of_polars(frame: Any) -> list[tuple[str, Any]]:
-    """Take the columns of a frame of polars; Arrow is given the addresses of Python's objects."""
-    table = frame.to_arrow()
-    return [
-        (
-            series.name,
-            pd.Series(series.to_list(), dtype=object)
-            if "Object" in str(series.dtype)
-            else table[series.name],
-        )
-        for series in frame.get_columns()
-    ]
+    """Take the columns of a frame of polars, each by itself: not all types are known to Arrow."""
+    return [(series.name, _of_series(series)) for series in frame.get_columns()]
+
+
+def _of_series(series: Any) -> Any:
+    if str(series.dtype) == "Object":  # of which Arrow is given the addresses
+        return pd.Series(series.to_list(), dtype=object)
+    try:
+        return series.to_frame().to_arrow().column(0)
+    except pa.ArrowException:
+        raise unknown(series.name, str(series.dtype)) from None
 
 
 def _check_name(name: str) -> None:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from pgmagic.columns.arrays import MAX_DIMENSIONS, Shape
 
-__all__ = ["is_list", "leaves", "pack", "shapes"]
+__all__ = ["innermost", "is_list", "leaves", "pack", "shapes"]
 
 NULL = struct.pack(">i", -1)
 
@@ -21,6 +21,13 @@ NULL = struct.pack(">i", -1)
 def is_list(arrow: pa.DataType) -> bool:
     kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     return any(is_kind(arrow) for is_kind in kinds)
+
+
+def innermost(arrow: pa.DataType) -> pa.DataType:
+    """Give the type of the elements of lists, however deep."""
+    while is_list(arrow):
+        arrow = arrow.value_type
+    return arrow
 
 
 def leaves(values: pa.Array) -> pa.Array:

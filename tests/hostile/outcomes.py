@@ -16,7 +16,8 @@ __all__ = ["LIMIT", "answer", "at_once", "in_little_memory", "outcome", "outcome
 
 T = TypeVar("T")
 
-LIMIT = 2.0 + 4 * TIMEOUT  # seconds: those that the settings allow, and those to give up
+# Seconds: those that the settings allow, those to give up, and some for whoever else is at work.
+LIMIT = 2.0 + 4 * TIMEOUT + 2.0
 FLOOD = 150 << 20  # bytes: an endless answer may fill buffers, and the budget of a cell
 AT_ONCE = 32  # conversations
 

@@ -129,7 +129,7 @@ class ScriptedServer:
 
     async def until_deserted(self) -> None:
         """Wait until every client has hung up. Fails where one stays."""
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(5):
             while self._is_met() if self.deaf else self._conversations:
                 await asyncio.sleep(0.01)
 

@@ -27,7 +27,7 @@ from tests.hostile.scripted import (
 
 pytestmark = pytest.mark.usefixtures("nothing_stray")
 
-IN_TIME = 2.0 + TIMEOUT  # seconds, where many share two processors
+IN_TIME = 2.0 + TIMEOUT + 2.0  # seconds, where many share two processors
 
 COPY = copied(struct.pack("!i", 1))
 COPIED = COPY + wire.command_complete("COPY 1") + wire.ready(b"T")

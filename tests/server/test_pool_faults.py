@@ -117,7 +117,7 @@ async def test_a_second_cancel_stops_waiting(
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 1.5, "the first would wait longer"
 
 
 async def test_cancel_reaches_the_server(database: TestDatabase) -> None:
