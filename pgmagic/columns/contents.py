@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import numpy as np
+import pandas as pd
 
 from pgmagic.columns.documents import is_missing
 from pgmagic.columns.fitting import unknown
@@ -90,14 +91,16 @@ class Contents:
         if not types <= EASY:
             return [self._take(value, depth) for value in values]
         if _has_nan(values, types):
-            values = [None if is_missing(value) else value for value in values]
+            absent = is_missing if Decimal in types else _is_nan
+            values = [None if absent(value) else value for value in values]
             types = set(map(type, values))
         if int in types:
             numbers = [value for value in values if type(value) is int]
             self.wide |= min(numbers) < -(2**63) or max(numbers) >= 2**63
         kinds = {kind for each in types if (kind := PLAIN.get(each)) is not None}
         if datetime in types:
-            kinds |= {_zoning(value) for value in values if type(value) is datetime}
+            offsets = {value.utcoffset() for value in values if type(value) is datetime}
+            kinds |= set(map(_zoning, offsets))
         if kinds:
             self.kinds |= kinds
             self.depths.add(depth)
@@ -149,8 +152,10 @@ class Contents:
             if kind is None:
                 raise unknown(self.name, type(value).__name__)
             self.known[type(value)] = kind
+        if isinstance(value, pd.Timestamp):  # which has no utcoffset() beyond 9999
+            return UNZONED if value.tzinfo is None else ZONED
         if kind == UNZONED and isinstance(value, datetime):
-            return _zoning(value)
+            return _zoning(value.utcoffset())
         if kind == "time" and value.tzinfo is not None:
             raise unknown(self.name, "a time of day with a time zone")
         return kind
@@ -162,5 +167,9 @@ def _has_nan(values: list[Any], types: set[type]) -> bool:
     return float in types and any(map(operator.ne, values, values))
 
 
-def _zoning(value: datetime) -> str:
-    return UNZONED if value.utcoffset() is None else ZONED
+def _is_nan(value: Any) -> bool:
+    return bool(value != value)
+
+
+def _zoning(offset: timedelta | None) -> str:
+    return UNZONED if offset is None else ZONED

@@ -6,6 +6,7 @@ time of day. Here all values are of one kind, and the kind is known, or the colu
 """
 
 from collections.abc import Callable, Iterable
+from datetime import MAXYEAR, MINYEAR
 from decimal import Decimal
 from functools import reduce
 from typing import Any, Final
@@ -41,7 +42,7 @@ NO_LENGTHS: Final = {"Y", "M", "generic"}
 def of_objects(series: "pd.Series[Any]", name: str) -> Fitted:
     """Find the type of a column of objects. Raises `CellError` where there is none for all."""
     contents = Contents(name)
-    values = contents.take_all(list(series))
+    values = contents.take_all(series.tolist())
     if "dict" in contents.kinds:
         return documents(series, name)
     if len(contents.depths) > 1:
@@ -136,8 +137,12 @@ def _exactly(value: Any) -> float:
 
 def _whole_microseconds(value: Any) -> Any:
     """Count microseconds where Arrow would cut some off, or misread a year beyond 9999."""
-    if isinstance(value, pd.Timestamp | pd.Timedelta):
+    if isinstance(value, pd.Timestamp):
+        if MINYEAR <= value.year <= MAXYEAR and not value.nanosecond:
+            return value
         value = value.asm8  # in UTC
+    elif isinstance(value, pd.Timedelta):
+        value = value.asm8
     if not isinstance(value, np.datetime64 | np.timedelta64):
         return value
     if value.dtype.kind == "m" and np.datetime_data(value.dtype)[0] in NO_LENGTHS:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 from pgmagic.errors import CellError
@@ -106,6 +107,35 @@ async def test_uuids_and_arrays_are_appended_to_what_they_are(client):
                 table="t",
                 if_exists="append",
             )
+
+
+async def test_moments_and_spans_beyond_those_of_python_arrive(client):
+    far, early = np.datetime64("20200-01-01"), np.datetime64("-0044-03-15")
+    frame = pd.DataFrame(
+        {
+            "m": pd.Series([far, NOON, early], dtype=object),
+            "s": pd.Series([np.timedelta64(10**12, "s"), timedelta(1), None], dtype=object),
+        }
+    )
+    await client.write(frame, "a", table="t")
+    rows = await client.query("select m::text, s::text from t order by t.m", on="a")
+    assert rows["m"].tolist() == [
+        "0045-03-15 00:00:00 BC",
+        "2024-01-01 12:00:00",
+        "20200-01-01 00:00:00",
+    ]
+    assert rows["s"].tolist()[1:] == ["24:00:00", "277777777:46:40"]
+
+
+async def test_lists_of_structs_and_lists_cut_by_their_elements_arrive(client, monkeypatch):
+    monkeypatch.setattr("pgmagic.columns.copyin.ELEMENTS_AT_ONCE", 10)
+    values = [[[n] * (n % 7)] if n % 7 else [] for n in range(100)]
+    frame = pl.DataFrame({"n": range(100), "x": values, "d": [[{"a": n}] for n in range(100)]})
+    await client.write(frame, "a", table="t")
+    assert (await types(client, "t"))["d"] == "jsonb"
+    back = await client.query("select x, (d->0->>'a')::int as a from t order by n", on="a")
+    assert back["x"].tolist() == values
+    assert back["a"].tolist() == list(range(100))
 
 
 async def test_a_name_that_the_server_would_cut_off_is_refused(client):
