@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from pgmagic.columns.documents import document
 from pgmagic.columns.numeric import from_decimal
-from pgmagic.columns.rectangles import innermost, is_list, shapes
+from pgmagic.columns.rectangles import innermost, is_list, leaves, shapes
 from pgmagic.errors import CellError
 
 __all__ = ["Fitted", "cast", "documents", "fitted", "is_packed", "unknown"]
@@ -46,6 +46,7 @@ HINTS: Final = {
     "period": "series.dt.to_timestamp() gives the moment it begins, series.astype(str) its name",
     "interval": "its two ends are columns of their own, or text: series.astype(str)",
 }
+EARLIEST: Final = -210_866_803_200_000_000  # microseconds from 1970 to the Julian day 0
 INEXACT: Final = "it has a value that PostgreSQL can't hold exactly"
 
 
@@ -86,6 +87,8 @@ def fitted(values: pa.ChunkedArray, name: str, packed: str | None = None) -> Fit
     values = cast(values, arrow, name)
     if is_list(arrow) and is_list(arrow.value_type):
         _check_shapes(values, name)
+    if pa.types.is_timestamp(innermost(arrow)):
+        _check_moments(values, name)
     return Fitted(type=type_, values=values)
 
 
@@ -156,6 +159,14 @@ def _types(arrow: pa.DataType, name: str, packed: str | None) -> tuple[str, pa.D
         # However many dimensions the arrays have, it is the same type.
         return f"{type_.removesuffix('[]')}[]", pa.list_(element)
     raise unknown(name, str(arrow))
+
+
+def _check_moments(values: pa.ChunkedArray, name: str) -> None:
+    """Refuse what is too early before it is sent; the earliest of all would become -infinity."""
+    for chunk in values.chunks:
+        earliest = pc.min(leaves(chunk).cast(pa.int64())).as_py()
+        if earliest is not None and earliest < EARLIEST:
+            raise CellError(f"column {name}: it has a time before 4713 BC, PostgreSQL's earliest")
 
 
 def _check_shapes(values: pa.ChunkedArray, name: str) -> None:
