@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from pgmagic.errors import PgMagicError
 from pgmagic.grace import CANCEL_GRACE
 from pgmagic.notebook.interrupt import CellInterrupted, Interrupts
-from pgmagic.notebook.reentry import make_reentrant
+from pgmagic.notebook.reentry import make_reentrant, within_a_pass
 from pgmagic.notebook.stack import in_own_task
 
 __all__ = ["LoopBlocked", "NotebookLoop"]
@@ -68,7 +68,7 @@ class NotebookLoop:
             except PgMagicError:
                 work.close()
                 raise
-        with self._interruptible(work) as waiting:
+        with self._interruptible(work) as waiting, within_a_pass(self.loop):
             return self.loop.run_until_complete(waiting.ended())
 
     def background(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

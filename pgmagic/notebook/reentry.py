@@ -8,11 +8,13 @@ while the loop is nested: the cells that Run All has queued would never run. nes
 import asyncio
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 
 from pgmagic.errors import PgMagicError
 
-__all__ = ["ReentryError", "make_reentrant"]
+__all__ = ["ReentryError", "make_reentrant", "within_a_pass"]
 
 OLDEST = (1, 7, 3)
 
@@ -47,3 +49,23 @@ def make_reentrant(loop: asyncio.AbstractEventLoop) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         nest_asyncio2.apply(loop)
+
+
+@contextmanager
+def within_a_pass(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Let the block run a loop of which a pass is under way.
+
+    Before a pass asyncio counts the callbacks that are ready, and then takes as many, although the
+    block has run some of them by then: it would find none, raise, and end the kernel's loop.
+    """
+    ready = getattr(loop, "_ready", ())
+    counted = len(ready)
+    try:
+        yield
+    finally:
+        for _ in range(counted - len(ready)):
+            loop.call_soon(_nothing)
+
+
+def _nothing() -> None:
+    """Stand for a callback that has been run already."""

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.kernels import Kernel
+from tests.kernels import Kernel, wait_until
 
 ONE = ["one", "0", "1"]
 
@@ -141,3 +141,18 @@ def test_an_error_in_a_function_points_into_the_line(kernel: Kernel) -> None:
         "import pgmagic\ntry:\n    f()\nexcept pgmagic.QueryError as e:\n    code = e.sqlstate"
     )
     assert kernel.value("code") == "42703"
+
+
+def test_the_first_line_among_other_callbacks_leaves_the_loop_whole(own_kernel: Kernel) -> None:
+    own_kernel.run(
+        "import asyncio\n"
+        "loop, found = asyncio.get_running_loop(), []\n"
+        "def ask(): found.append(get_ipython().run_line_magic('pg', 'a select 1 as one'))\n"
+        "def begin():\n"
+        "    loop.call_soon(ask)\n"
+        "    for _ in range(20): loop.call_soon(found.append, 'queued')\n"
+        "loop.call_soon(begin)"
+    ).ok()
+    wait_until(lambda: own_kernel.value("len(found)") == 21)  # perhaps it asks while ours waits
+    assert own_kernel.run("%pg a select 1 as one").ok().result.split() == ONE
+    assert own_kernel.complaints() == []

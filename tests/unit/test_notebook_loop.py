@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -122,3 +123,39 @@ def test_no_coroutine_of_ours_waits_synchronously() -> None:
                 for call in calls:
                     called = ast.unparse(call.func)
                     assert not called.endswith(("home.run", "run_until_complete")), path
+
+
+# In a process of its own: asyncio stays patched.
+IN_A_PASS = """
+import asyncio
+from pgmagic.notebook.loop import NotebookLoop
+
+loop, found = asyncio.new_event_loop(), []
+asyncio.set_event_loop(loop)
+home = NotebookLoop(loop)
+
+async def work(number):
+    await asyncio.sleep(0)
+    return number
+
+def ask():
+    found.extend(home.run(work(number)) for number in range(3))
+
+def begin():  # these four are ready for the same pass
+    loop.call_soon(ask)
+    for _ in range(3):
+        loop.call_soon(found.append, "queued")
+    loop.call_later(0.01, loop.stop)
+
+loop.call_soon(begin)
+loop.run_forever()
+print(sorted(map(str, found)))
+"""
+
+
+def test_the_pass_that_is_under_way_does_not_miss_what_has_run_meanwhile() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", IN_A_PASS], capture_output=True, text=True, check=False, timeout=50
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ast.literal_eval(ran.stdout) == ["0", "1", "2", "queued", "queued", "queued"]
