@@ -111,7 +111,7 @@ class Kernel:
         """Wait until a cell that was sent has ended and shown everything."""
         reply = self.reply(request, timeout)
         deadline = time.monotonic() + timeout
-        while not self._idle(request):
+        while not self._has_been("idle", request):
             self._collect(deadline)
         content = reply["content"]
         shown = self._messages.pop(request, [])
@@ -164,6 +164,12 @@ class Kernel:
             for message in messages
             if message["msg_type"] == "stream"
         ):
+            self._collect(deadline)
+
+    def wait_until_begun(self, request: str, timeout: float = PATIENCE) -> None:
+        """Wait until the kernel has taken a cell up: a stop before that means nothing to it."""
+        deadline = time.monotonic() + timeout
+        while not self._has_been("busy", request):
             self._collect(deadline)
 
     def wait_for_messages(self, kind: str, *, count: int, timeout: float = PATIENCE) -> None:
@@ -235,9 +241,9 @@ class Kernel:
         messages = (message for messages in self._messages.values() for message in messages)
         return sum(message["msg_type"] == kind for message in messages)
 
-    def _idle(self, request: str) -> bool:
+    def _has_been(self, state: str, request: str) -> bool:
         return any(
-            message["msg_type"] == "status" and message["content"]["execution_state"] == "idle"
+            message["msg_type"] == "status" and message["content"]["execution_state"] == state
             for message in self._messages.get(request, [])
         )
 

@@ -133,6 +133,7 @@ def stop_button(trial: KernelTrial) -> None:
     for _ in range(STOPS):
         cell = trial.random.choice(CELLS).format(sql=LONG)
         running = trial.kernel.start(cell)
+        trial.kernel.wait_until_begun(running)
         if trial.random.random() < 0.8:  # else while it connects, or is read
             trial.activity.until(2 if "near" in cell else 1)
         time.sleep(trial.random.uniform(0.0, 0.1))
