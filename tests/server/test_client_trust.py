@@ -24,7 +24,7 @@ LIFTS = [
     "truncate t",
 ]
 # read_only_sql_transaction, or active_sql_transaction: it is too late to make it read and write.
-REFUSED = ("25006", "25001")
+REFUSED = ("25006", "25001", "0A000")  # the last from PostgreSQL 18 on, where none resets the mode
 
 
 @pytest.fixture

@@ -152,8 +152,19 @@ def literals(values: list[str], type_: str) -> str:
     return ", ".join(f"({n}, {literal(value, type_)})" for n, value in enumerate(values))
 
 
+async def ordinary(connection: asyncpg.Connection):
+    """What this server has of them: some are built without XML."""
+    try:
+        await connection.execute("select ''::xml")
+    except asyncpg.FeatureNotSupportedError:
+        return {type_: about for type_, about in ORDINARY.items() if type_ != "xml"}
+    return ORDINARY
+
+
 @pytest.mark.parametrize("type_", ORDINARY)
 async def test_a_value_of_each_type(connection, type_):
+    if type_ not in await ordinary(connection):
+        pytest.skip(f"this server is built without {type_}")
     values, dtype, expected = ORDINARY[type_]
     sql = f"select v from (values {literals(values, type_)}) t(n, v) order by n"
     made, notes = await frame(connection, sql)
@@ -308,8 +319,8 @@ async def test_arrays_of_several_dimensions_in_one_column(connection):
 
 
 async def test_bounds_of_an_array_are_no_part_of_a_list(connection):
-    made, _ = await frame(connection, "select '[0:1]={1,2}'::int[], '[3:4]={a,b}'::xml[]")
-    assert made.iloc[0].tolist() == [[1, 2], ["a", "b"]]
+    made, _ = await frame(connection, "select '[0:1]={1,2}'::int[], '[3:4]={a,b}'::tsquery[]")
+    assert made.iloc[0].tolist() == [[1, 2], ["'a'", "'b'"]]
 
 
 async def test_json_as_text_and_json_that_python_cannot_parse(connection):
@@ -353,7 +364,7 @@ async def test_every_type_as_arrow_or_polars(connection, as_):
         pytest.importorskip("polars")
     columns = ", ".join(
         f"{literal(values[0], type_)} as c{n}"
-        for n, (type_, (values, _, _)) in enumerate(ORDINARY.items())
+        for n, (type_, (values, _, _)) in enumerate((await ordinary(connection)).items())
     )
     for rows in (0, 1, 2):
         result, described = await reading(

@@ -80,5 +80,5 @@ async def test_many_parts_by_pages_name_two_bounds_each(connection):
     cut = await page_ranges(connection, whole(), 300)
     found = await sizes(connection, cut)
     assert sum(found) == ROWS
-    assert len(found) > 250
+    assert len(found) > 200  # as many as there are pages, which are not as full in every version
     assert max(len(each.predicate) for each in cut.ranges) < 100

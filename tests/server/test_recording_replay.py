@@ -22,7 +22,7 @@ from pgmagic.errors import (
 from pgmagic.language.line import Cell
 from pgmagic.language.options import Options
 from pgmagic.recording import Recordings, Room
-from tests.server.test_columns_values import ORDINARY, literals
+from tests.server.test_columns_values import literals, ordinary
 
 ROOT = Path(__file__).parents[2]
 
@@ -165,11 +165,13 @@ async def test_every_kind_of_cell_is_replayed_as_it_was(client, database, tmp_pa
         assert pg.tape.used == {each.name for each in Recordings(tmp_path)}
 
 
-async def test_every_type_is_replayed_as_it_was(client, tmp_path):
+async def test_every_type_is_replayed_as_it_was(client, database, tmp_path):
+    async with database.connection() as connection:
+        types = await ordinary(connection)
     client.record(tmp_path)
     cells = [
         f"select v from (values {literals(values, type_)}, (-1, null)) t(n, v) order by n"
-        for type_, (values, _, _) in ORDINARY.items()
+        for type_, (values, _, _) in types.items()
     ]
     live = [await ask(client, sql) for sql in cells]
     async with replayed(tmp_path) as pg:
