@@ -101,7 +101,7 @@ class Client(Pools):
         self.tape: Tape | None = None
         self.saved = SavedQueries()
         self.recordings: Path | None = configuration.recordings if configuration else None
-        self._said_slow = False
+        self._said_slow: set[str] = set()
 
     @classmethod
     def from_config(
@@ -318,7 +318,7 @@ class Client(Pools):
             plan=plan,
             outcomes=outcomes,
             value=value,
-            notes=(*plan.warnings, *notes, *self._slow_decoder(rows)),
+            notes=(*plan.warnings, *notes, *self._slow(plan.targets, rows)),
             elapsed=time.monotonic() - started,
         )
         if not answers.failures:
@@ -356,12 +356,22 @@ class Client(Pools):
             raise
         return outcomes, noted(outcomes)
 
-    def _slow_decoder(self, rows: int) -> tuple[str, ...]:
-        """Say once, at a large result, that the compiled decoder is missing."""
-        if columns.accelerated or rows < LARGE or self._said_slow:
+    def _slow(self, targets: Sequence[str], rows: int) -> tuple[str, ...]:
+        """Say at a large result why it was slower than it might be, everything once."""
+        if rows < LARGE:
             return ()
-        self._said_slow = True
-        return ("read without the compiled decoder; installed with a C compiler it is faster",)
+        reasons = [
+            f"{name} has no binary COPY: its rows come by a slower way"
+            for name in targets
+            if name in self._pools and self._pools[name].has_copy is False
+        ]
+        if not columns.accelerated:
+            reasons.append(
+                "read without the compiled decoder; installed with a C compiler it is faster"
+            )
+        new = tuple(reason for reason in reasons if reason not in self._said_slow)
+        self._said_slow.update(new)
+        return new
 
     def _standard_strings(self, cell: Cell, targets: Sequence[str]) -> bool:
         """How the session of a cell, where it has one, writes its strings by now."""

@@ -14,6 +14,7 @@ from pgmagic.columns import (
     FrameOptions,
     Reading,
     agree,
+    carries_rows,
     copy_out,
     describe,
     inline,
@@ -80,6 +81,7 @@ class Execution:
                 async with limit, self._lease() as lease:
                     self._is("running")
                     try:
+                        await self._learn_of_copy(lease)
                         results = await self._all(lease)
                         version, position = lease.server_version, lease.position
                     finally:
@@ -148,6 +150,12 @@ class Execution:
             return False  # all commit together; a file's columns are those of all databases
         self.meeting.be_late(self.step.database)
         return True
+
+    async def _learn_of_copy(self, lease: Lease) -> None:
+        """Ask once whether the server has binary COPY: a refusal later would end a transaction."""
+        if self.pool.has_copy is None and not lease.connection.is_in_transaction():
+            with translated(self.step.database):
+                self.pool.has_copy = await carries_rows(lease.connection, self.step.database)
 
     async def _all(self, lease: Lease) -> list[Result]:
         match self.plan.transaction:
@@ -297,7 +305,7 @@ class Execution:
         """Whether the transaction can begin in the same round trip as a statement."""
         kind = self.plan.statements[index].kind
         reads = self.step.read_only and kind.copyable and kind.read and self.plan.keeps(index)
-        return reads and self.pool.tells_position is True
+        return reads and self.pool.tells_position is True and self.pool.has_copy is True
 
     async def _rows(self, lease: Lease, index: int, prepared: Prepared, before: str = "") -> Result:
         """Read the rows of a statement, once its columns fit those of the other databases."""
@@ -350,7 +358,7 @@ class Execution:
             prepared.arguments if part is None else (),
             described,
             statement=prepared.handle if part is None else None,
-            copyable=kind.copyable,
+            copyable=kind.copyable and self.pool.has_copy is not False,
             wrappable=kind.copyable and kind.read,
             verb=kind.verb,
             options=self.options,

@@ -39,6 +39,7 @@ class FaultProxy:
     blackhole   bytes are read and thrown away, and the connections stay open
     stall       nothing is read: buffers fill up, and writers wait
     refuse      new connections are reset at once
+    no_copy     the server does not know the format that is asked of COPY, if that is binary
 
     With `tls` the proxy encrypts, on behalf of a server that can't. With `tcp` the server itself is
     reached over TCP, where it may know TLS, and not by its Unix socket.
@@ -53,6 +54,7 @@ class FaultProxy:
         self.cut_after: int | None = None
         self.blackhole = False
         self.refuse = False
+        self.no_copy = False
         self.accepted = 0  # connections so far; a cancel request is one of its own
         self.bytes_down = 0  # towards clients, so far
         self._tls = tls
@@ -158,6 +160,8 @@ class FaultProxy:
                 if down and not self._pass_down(chunk, writer):
                     return
                 if not down:
+                    if self.no_copy:  # of the same length
+                        chunk = chunk.replace(b"(FORMAT binary)", b"(FORMAT absent)")
                     writer.write(chunk)
                 await writer.drain()
                 if down and self.rate:

@@ -11,12 +11,29 @@ from typing import Any
 import asyncpg
 
 from pgmagic.columns.pgtypes import Cast, cast_of
+from pgmagic.errors import ConnectionLost
 from pgmagic.grace import CANCEL_GRACE
 from pgmagic.outcome import Column
 
-__all__ = ["CopyStatement", "behind", "copy_statement", "needs_cast", "run_copy"]
+__all__ = [
+    "CopyStatement",
+    "behind",
+    "carries_rows",
+    "copy_statement",
+    "needs_cast",
+    "refused",
+    "run_copy",
+]
 
 GRACE = 1.0  # seconds
+
+PROBE = "COPY (SELECT 1) TO STDOUT (FORMAT binary)"
+PROBE_BYTES = 31  # its header, its row and its end
+# Classes of errors that say nothing about COPY: a lost connection, a transaction that met another,
+# a full or failing server, one that shuts down or was told to stop.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+PASSING = frozenset({"08", "40", "53", "57", "58"})
+REFUSING = frozenset({"BeginCopyTo", "BeginCopy"})  # the second before PostgreSQL 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +101,39 @@ async def run_copy(
             stopped = True
             await _stop(itself, copying)
             raise
+
+
+async def carries_rows(connection: "asyncpg.Connection[Any]", database: str) -> bool:
+    """Ask a server whether it has binary COPY: some that only speak the protocol have not.
+
+    A refusal would end an open transaction. Raises `ConnectionLost` where what comes has no end,
+    and the driver's errors of any other kind.
+    """
+    left = PROBE_BYTES
+
+    async def take(data: bytes) -> None:
+        nonlocal left
+        left -= len(data)
+        if left < 0:
+            connection.terminate()
+            raise ConnectionLost("one row was asked for, and more came", database=database)
+
+    try:
+        await run_copy(connection, PROBE, take)
+    except asyncpg.PostgresError as error:
+        if connection.is_closed() or (error.sqlstate or "")[:2] in PASSING:
+            raise
+        return False
+    return True
+
+
+def refused(error: asyncpg.PostgresError) -> bool:
+    """Whether PostgreSQL did not begin to run a statement because COPY can't carry it.
+
+    No keyword tells: it is so with INSERT … RETURNING on a table that has rules.
+    """
+    routine: str | None = getattr(error, "server_source_function", None)
+    return error.sqlstate == "0A000" and routine in REFUSING
 
 
 def behind(connection: "asyncpg.Connection[Any]") -> Any:

@@ -61,6 +61,7 @@ class DatabasePool:
         self.settings = settings
         self.types: dict[int, PgType] = {}
         self.tells_position: bool | None = None  # known after the first transaction
+        self.has_copy: bool | None = None  # in binary; known after the first question
         self.breaker = Breaker(
             settings.name,
             fail_max=settings.fail_max,
@@ -288,6 +289,7 @@ class DatabasePool:
         """Renew all connections, and look up anew where they go."""
         self._connector.forget()
         self.types.clear()
+        self.tells_position = self.has_copy = None
         await self._connections.expire()
 
     async def close(self, *, grace: float = 2.0) -> None:

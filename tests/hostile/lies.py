@@ -14,6 +14,7 @@ __all__ = [
     "CANCEL",
     "ENDLESS",
     "LIES",
+    "PROBE",
     "RESET",
     "RESET_ENDLESS",
     "TLS",
@@ -272,6 +273,11 @@ ENDLESS: dict[str, Script] = {
 }
 
 _STREAM = b"x" * 65_536
+
+# What may be said of COPY itself, when it is asked for the first time.
+PROBE: dict[str, Script] = {name: {"probe": lie} for name, lie in COPY.items()} | {
+    name: {"probe": script["copy"]} for name, script in ENDLESS.items() if "copy" in script
+}
 
 # What may follow where TLS is wished for, or where it begins: nothing that is TLS.
 TLS: dict[str, Script] = {

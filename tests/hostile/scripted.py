@@ -4,10 +4,11 @@
         await server.ask()
 
 Untouched it answers `select 7 as one` with one row, 7. Each of `startup`, `describe`, `execute`,
-`command` (a BEGIN), `copy`, `done` (after the CopyDone of an honest copy), `reset` (of a connection
-that goes back to its pool), `tls` (a wish for TLS), `hello` (how the client begins it) and `cancel`
-(the CancelRequest of a second connection) replaces what it says at that point: bytes, or what gives
-an iterator of them, which may have no end, and hangs up where it raises EOFError.
+`command` (a BEGIN), `probe` (whether there is COPY), `copy`, `done` (after the CopyDone of an
+honest copy), `reset` (of a connection that goes back to its pool), `tls` (a wish for TLS), `hello`
+(how the client begins it) and `cancel` (the CancelRequest of a second connection) replaces what it
+says at that point: bytes, or what gives an iterator of them, which may have no end, and hangs up
+where it raises EOFError.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from typing import Any, Self, TypeAlias
 import psutil
 
 from pgmagic.client import Client
+from pgmagic.columns import copying
 from pgmagic.database.settings import DatabaseSettings
 from tests.hostile import wire
 
@@ -45,6 +47,7 @@ Script: TypeAlias = Mapping[str, Answer]
 INT4, NAME, TEXT_ARRAY = 23, 19, 1009
 ONE = struct.pack("!i", 1)
 WANTS_TLS, WANTS_CANCEL = struct.pack("!i", 80877103), struct.pack("!i", 80877102)
+PROBE = copying.PROBE.encode() + b"\0"
 NUMBER = re.compile(rb"select (\d+) as one")
 
 
@@ -61,6 +64,7 @@ HONEST: Script = {
     + wire.row_description(("one", INT4)),
     "execute": wire.BIND_COMPLETE + wire.command_complete("SELECT 0") + wire.ready(),
     "command": wire.command_complete("BEGIN") + wire.ready(b"T"),
+    "probe": copied(ONE) + wire.command_complete("COPY 1") + wire.ready(),
     "done": wire.command_complete("COPY 1") + wire.ready(b"T"),
     "reset": wire.command_complete("DISCARD SEQUENCES") + wire.ready(),
     "tls": b"N",
@@ -200,6 +204,8 @@ class _Conversation:
                     await self._say("describe")
                 case b"S":
                     await self._say("execute")
+                case b"Q" if payload == PROBE:
+                    await self._say("probe")
                 case b"Q" if b"TO STDOUT" in payload and "copy" not in self._server.script:
                     found = NUMBER.search(payload)
                     await self._write(copied(struct.pack("!i", int(found[1]) if found else 1)))

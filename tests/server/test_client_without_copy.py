@@ -1,0 +1,220 @@
+"""A server that has no binary COPY gives the same frames, by another way."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from pgmagic.client import Client
+from pgmagic.errors import QueryError, ResultTooLarge
+from pgmagic.language.line import Cell
+from tests.proxy import FaultProxy, StartProxy
+from tests.servers import TestDatabase
+
+VALUES = """
+select n, case when n > 1 then n / 8.0 end as x, (n * 1.5)::float8 as f, 'row ' || n as t,
+    date '2026-11-30' + n as d, timestamptz '2026-11-30 12:00+00' + n * interval '1 hour' as at,
+    array[n, null] as a, format('{"n": %s}', n)::jsonb as j, int4range(n, n + 2) as r,
+    '10.0.0.1'::inet + n as i, interval '1 month' * n as v, n % 2 = 0 as b,
+    sha256(n::text::bytea) as y, (n, 'x')::pair as p, 'sad'::mood as m
+from generate_series(1, 2500) n
+"""
+CELLS = [
+    VALUES,
+    VALUES + " limit 0",
+    "select {n} + 1 as n, {s}::text as s, {days} as days",
+    "select null as a, null::int as b, 1 as b, 1 as b",
+    "select 1; select 2 as x; select n from t order by n",
+    "table t",
+    "values (1, 'x'), (2, null)",
+    "with recursive r as (select 1 as n union all select n + 1 from r where n < 9) select * from r",
+    "show server_encoding",
+    "explain (costs off) select 1",
+]
+NAMESPACE = {"n": 41, "s": r"o'x\y", "days": [1, None]}
+
+
+@pytest.fixture
+async def proxy(database: TestDatabase, fault_proxy: StartProxy) -> FaultProxy:
+    proxy = await fault_proxy(database)
+    proxy.no_copy = True
+    return proxy
+
+
+@pytest.fixture
+async def client(client: Client, proxy: FaultProxy) -> Client:
+    """A client for which `old` is the database `a`, behind what does not know the format."""
+    far = replace(
+        client.databases["a"], name="old", host="127.0.0.1", port=proxy.port, sslmode="disable"
+    )
+    await client.add(far)
+    await client.query(
+        "create type mood as enum ('sad', 'ok'); create type pair as (a int, b text);"
+        "create table t (n int primary key); insert into t select generate_series(1, 5000)",
+        on="a",
+        write=True,
+    )
+    return client
+
+
+@pytest.mark.parametrize("sql", CELLS)
+async def test_its_frames_are_the_same(client: Client, sql: str) -> None:
+    values = NAMESPACE if "{s}" in sql else {}
+    expected = await client.query(sql, on="a", values=values)
+    for _ in range(2):  # the first question is the one that learns it
+        frame = await client.query(sql, on="old", values=values)
+        pd.testing.assert_frame_equal(frame, expected)
+    assert client.pool("old").has_copy is False
+    assert client.pool("a").has_copy is True
+
+
+async def test_it_may_stand_among_others(client: Client) -> None:
+    frame = await client.query(VALUES, on=["a", "old"])
+    one, other = (frame[frame["database"] == name] for name in ("a", "old"))
+    pd.testing.assert_frame_equal(
+        one.drop(columns="database"), other.drop(columns="database").reset_index(drop=True)
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"limit": 7}, {"as_": "arrow"}, {"timeout": 30.0}, {"parallel": 3}, {"dtypes": "arrow"}],
+)
+async def test_with_the_options_of_a_cell(client: Client, options: dict[str, object]) -> None:
+    expected = await client.query("select n, n::text as t from t", on="a", **options)
+    frame = await client.query("select n, n::text as t from t", on="old", **options)
+    if options == {"as_": "arrow"}:
+        assert frame.equals(expected)
+    else:
+        pd.testing.assert_frame_equal(frame, expected)
+
+
+async def test_to_a_file(client: Client, tmp_path: Path) -> None:
+    await client.query("select n from t order by n", on="old", to=str(tmp_path / "t.parquet"))
+    assert pq.read_table(tmp_path / "t.parquet")["n"].to_pylist() == list(range(1, 5001))
+
+
+async def test_in_a_snapshot(client: Client) -> None:
+    async with client.snapshot("old", seconds=60):
+        await client.query("delete from t", on="a", write=True)
+        assert len(await client.query("select n from t", on="old")) == 5000
+    assert len(await client.query("select n from t", on="old")) == 0
+
+
+async def test_what_is_written_is_written_once(client: Client) -> None:
+    sql = "insert into t select 10000 + n from generate_series(1, 3) n returning n, int4range(n, n)"
+    expected = "insert into t values (20001) returning n"
+    frame = await client.query(sql, on="old", write=True)
+    assert frame["n"].tolist() == [10001, 10002, 10003]
+    frame = await client.query(f"select 1; {expected}", on="old", write=True)
+    assert frame["n"].tolist() == [20001]
+    frame = await client.query("select count(*) as n from t where n > 5000", on="a")
+    assert frame["n"].tolist() == [4]
+
+
+async def test_a_session_keeps_its_transaction(client: Client) -> None:
+    # The first question of all is asked within the session, in front of the user's BEGIN.
+    for sql in ("begin", "insert into t values (0) returning n", "select n from t where n < 2"):
+        await client.query(sql, on="old", session="s", write=True)
+    frame = await client.query("select n from t where n < 2 order by n", on="old", session="s")
+    assert frame["n"].tolist() == [0, 1]
+    await client.query("commit", on="old", session="s", write=True)
+    frame = await client.query("select n from t where n < 2 order by n", on="a")
+    assert frame["n"].tolist() == [0, 1]
+
+
+async def test_an_error_points_to_its_place(client: Client) -> None:
+    with pytest.raises(QueryError) as refusal:
+        await client.query("select n,\n  1 / (n - 5) from t where m = 1", on="old")
+    assert refusal.value.sqlstate == "42703"
+    with pytest.raises(QueryError, match="division by zero"):
+        await client.query("select 1 / (n - 4000) from t", on="old")
+    assert (await client.query("select 1 as n", on="old"))["n"].tolist() == [1]
+
+
+async def test_too_large_a_result_is_stopped(client: Client) -> None:
+    client.max_result_bytes = 1 << 20
+    with pytest.raises(ResultTooLarge, match=r"stopped after [\d,]+ rows"):
+        await client.query("select repeat('x', 1000), generate_series(1, 1000000000)", on="old")
+
+
+async def test_a_large_result_says_once_why_it_is_slow(client: Client) -> None:
+    async def notes(on: str) -> tuple[str, ...]:
+        sql = "select n from generate_series(1, 100000) n"
+        return (await client.run(client.plan(Cell(sql=sql, targets=(on,)), {}))).notes
+
+    assert await notes("a") == ()
+    assert await notes("old") == ("old has no binary COPY: its rows come by a slower way",)
+    assert await notes("old") == ()
+
+
+async def test_it_is_asked_again_where_connections_are_renewed(
+    client: Client, proxy: FaultProxy
+) -> None:
+    pool = client.pool("old")
+    await client.query("select 1", on="old")
+    assert pool.has_copy is False
+    proxy.no_copy = False
+    await pool.expire()
+    await asyncio.gather(*(client.query("select 1", on="old") for _ in range(4)))
+    assert pool.has_copy is True
+
+
+RULE = """
+create table noted (n int); create table notes (n int);
+create rule noting as on insert to noted do also insert into notes values (new.n)
+"""
+
+
+@pytest.mark.parametrize("way", ["alone", "among others", "with a limit of time"])
+async def test_a_table_with_rules_gives_its_rows_by_the_same_way(client: Client, way: str) -> None:
+    """Binary COPY is there, but can't carry what has been rewritten to two statements."""
+    await client.query(RULE, on="a", write=True)
+    sql = "insert into noted values ({n}), (2) returning n, int4range(n, 9) as r"
+    sql = f"select 1; {sql}" if way == "among others" else sql
+    options = {"timeout": 30.0} if way == "with a limit of time" else {}
+    frame = await client.query(sql, on="a", values={"n": 1}, write=True, **options)
+    assert frame["n"].tolist() == [1, 2]
+    frame = await client.query("select n from notes order by n", on="a")
+    assert frame["n"].tolist() == [1, 2]
+    assert client.pool("a").has_copy is True
+
+
+async def test_a_table_with_rules_leaves_a_users_transaction_open(client: Client) -> None:
+    await client.query(RULE, on="a", write=True)
+    await client.query("begin; savepoint mine", on="a", session="s", write=True)
+    for n in (1, 2):
+        await client.query(
+            "insert into noted values ({n}) returning n",
+            on="a",
+            session="s",
+            values={"n": n},
+            write=True,
+        )
+    await client.query("insert into t values (0) returning n", on="a", session="s", write=True)
+    # Nothing of ours is left in it.
+    with pytest.raises(QueryError, match=r"savepoint .* does not exist"):
+        await client.query("rollback to pgmagic_copy", on="a", session="s", write=True)
+    await client.query("rollback to mine", on="a", session="s", write=True)
+    await client.query(
+        "insert into noted values (3) returning n; commit", on="a", session="s", write=True
+    )
+    frame = await client.query("select n from notes", on="a")
+    assert frame["n"].tolist() == [3]
+
+
+async def test_a_users_own_refusal_is_told_and_runs_once(client: Client) -> None:
+    await client.query(
+        "create sequence runs; create function refuse() returns trigger language plpgsql as "
+        "$$ begin perform nextval('runs'); raise 'no' using errcode = '0A000'; end $$;"
+        "create trigger refusing before insert on t for each row execute function refuse()",
+        on="a",
+        write=True,
+    )
+    with pytest.raises(QueryError, match=r"no \(0A000"):
+        await client.query("insert into t values (0) returning n", on="a", write=True)
+    frame = await client.query("select last_value as n from runs", on="a")
+    assert frame["n"].tolist() == [1]
