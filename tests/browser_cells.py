@@ -22,7 +22,10 @@ from pgmagic.outcome import Answer
 import asyncio
 
 watch = SimpleNamespace(
-    progress={"ewr": SimpleNamespace(rows=0), "jfk": SimpleNamespace(rows=18_220)},
+    progress={
+        "ewr": SimpleNamespace(rows=0, bytes=0),
+        "jfk": SimpleNamespace(rows=18_220, bytes=2_186_400),
+    },
     outcomes={"jfk": Answer(database="jfk", results=(), elapsed=0.4)},
     state={"lga": "waiting for a connection"},
 )
@@ -31,6 +34,7 @@ async def stream():
     for _ in range(8):
         await asyncio.sleep(0.1)
         watch.progress["ewr"].rows += 9_600
+        watch.progress["ewr"].bytes += 1_152_000
     await asyncio.Event().wait()
 
 async with CellProgress(watch, ["ewr", "jfk", "lga"], awaited=True):

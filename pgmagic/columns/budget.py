@@ -5,6 +5,7 @@ from pathlib import Path
 import psutil
 
 from pgmagic.errors import ResultTooLarge
+from pgmagic.units import size
 
 __all__ = ["Budget", "free_memory"]
 
@@ -45,7 +46,7 @@ class Budget:
         """Say that a result was stopped, after so many rows of it where they can be counted."""
         after = "" if rows is None else f" after {rows:,} rows"
         return ResultTooLarge(
-            f"stopped{after}: the results of this cell would take more than {_size(self.most)} "
+            f"stopped{after}: the results of this cell would take more than {size(self.most)} "
             "of memory",
             database=database,
             hint="write them to a file with --to, take fewer rows with --limit, or let the "
@@ -66,13 +67,3 @@ def free_memory(cgroup: Path = CGROUP) -> int:
         return free
     cache = int(about.get("inactive_file", 0))  # given up when somebody needs it
     return max(0, min(free, int(most) - used + cache))
-
-
-def _size(count: int) -> str:
-    """Write a number of bytes with a unit: `1.5 GB`."""
-    size = float(count)
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"

@@ -10,8 +10,8 @@ from pgmagic.database.statistics import (
     SessionStatistics,
     SnapshotStatistics,
 )
-from pgmagic.notebook.units import counted, duration
 from pgmagic.notebook.visible import visible
+from pgmagic.units import counted, duration
 
 __all__ = ["Action", "Activity", "activities"]
 

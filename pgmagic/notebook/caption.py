@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
-from pgmagic.notebook.units import count, duration, rows
 from pgmagic.notebook.visible import escaped, visible
 from pgmagic.outcome import Answer, Failure, Outcome
+from pgmagic.units import count, duration, rows
 
 __all__ = ["Drawn", "caption", "summary"]
 

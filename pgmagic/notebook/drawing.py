@@ -8,8 +8,8 @@ from pgmagic.database.statistics import BUSY, SLOW_ACQUIRE_MS, DatabaseStatistic
 from pgmagic.notebook import sparkline
 from pgmagic.notebook.activity import Activity, activities
 from pgmagic.notebook.style import STALE_AFTER, STYLE
-from pgmagic.notebook.units import NOTHING, count, counted, milliseconds
 from pgmagic.notebook.visible import escaped
+from pgmagic.units import NOTHING, count, counted, milliseconds
 
 __all__ = ["History", "activity_html", "pools_html", "render_html"]
 

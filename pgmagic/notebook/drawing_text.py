@@ -9,8 +9,8 @@ from pgmagic.database.statistics import DatabaseStatistics, Sample
 from pgmagic.notebook import sparkline
 from pgmagic.notebook.activity import activities
 from pgmagic.notebook.drawing import History
-from pgmagic.notebook.units import count, milliseconds
 from pgmagic.notebook.visible import visible
+from pgmagic.units import count, milliseconds
 
 __all__ = ["render_text"]
 

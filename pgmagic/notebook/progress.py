@@ -15,7 +15,7 @@ from pgmagic.notebook.caption import Drawn, summary
 from pgmagic.notebook.front_end import FrontEnd, clicks_arrive, front_end
 from pgmagic.notebook.progress_faces import Face, NotebookFace, TerminalFace, show
 from pgmagic.notebook.progress_lines import Line, Speed, Watched, lines, parts
-from pgmagic.notebook.units import duration
+from pgmagic.units import duration
 
 __all__ = ["CellProgress", "Mode"]
 

@@ -9,13 +9,14 @@ from wcwidth import wcswidth
 
 from pgmagic.errors import QueryCancelled
 from pgmagic.notebook.style import STALE_AFTER
-from pgmagic.notebook.units import duration, rate, rows
 from pgmagic.notebook.visible import escaped, visible
 from pgmagic.outcome import Failure, Outcome
+from pgmagic.units import duration, rate, rows, size
 
 __all__ = ["Line", "Speed", "Watched", "lines", "lines_html", "lines_text", "parts"]
 
 MOST = 16  # lines
+WEIGHTY = 1000  # bytes: a COPY of no rows has some as well
 TURN, SWEEP = 1.0, 3.2  # seconds of the two animations, as the style sheet has them
 
 Look: TypeAlias = Literal["running", "waiting", "done", "failed"]
@@ -31,6 +32,8 @@ WAITING = ("waiting", "connecting")
 class _Counted(Protocol):
     @property
     def rows(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
 
 
 class Watched(Protocol):
@@ -49,12 +52,16 @@ class Watched(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One database of a running cell. `speed` is in rows per second, `elapsed` in seconds."""
+    """One database of a running cell: what came so far, in how many bytes of the wire.
+
+    `speed` is in rows per second, `elapsed` in seconds.
+    """
 
     database: str
     look: Look
     state: str
     rows: int
+    bytes: int
     speed: float
     elapsed: float
 
@@ -64,6 +71,11 @@ class Line:
         if self.look == "failed" or (not self.rows and self.look != "done"):
             return self.state
         return rows(self.rows)
+
+    @property
+    def weight(self) -> str:
+        """How many bytes came, where that is worth a word."""
+        return size(self.bytes) if self.bytes >= WEIGHTY and self.look != "failed" else ""
 
     @property
     def pace(self) -> str:
@@ -94,7 +106,8 @@ def lines(
 
 
 def _line(watch: Watched, name: str, elapsed: float, speed: Speed) -> Line:
-    count = watch.progress[name].rows if name in watch.progress else 0
+    came = watch.progress.get(name)
+    count = came.rows if came else 0
     state = watch.state.get(name, "running")
     look: Look = "waiting" if state.startswith(WAITING) and not count else "running"
     outcome = watch.outcomes.get(name)
@@ -108,6 +121,7 @@ def _line(watch: Watched, name: str, elapsed: float, speed: Speed) -> Line:
         look=look,
         state=state,
         rows=count,
+        bytes=came.bytes if came else 0,
         speed=speed.look(elapsed, count),
         elapsed=elapsed if outcome is None else outcome.elapsed,
     )
@@ -119,11 +133,11 @@ def lines_html(drawn: Sequence[Line], elapsed: float, note: str = "") -> str:
     body = "".join(_row(line, elapsed) for line in shown)
     under = [escaped(text) for text in (left, note) if text]
     body += "".join(
-        f'<tr><td></td><td class="left dim" colspan="4">{text}</td></tr>' for text in under
+        f'<tr><td></td><td class="left dim" colspan="5">{text}</td></tr>' for text in under
     )
     head = "".join(
         f'<th scope="col">{title}</th>'
-        for title in ("state", "database", "progress", "rows", "time")
+        for title in ("state", "database", "progress", "rows", "size", "time")
     )
     return (
         '<section class="pgm lines live" aria-label="Running cell"><div class="fading">'
@@ -138,12 +152,15 @@ def lines_text(drawn: Sequence[Line], columns: int = 100) -> list[str]:
     shown, left = _foremost(drawn)
     width = max((wcswidth(visible(line.database)) for line in shown), default=0)
     said = max((len(line.said) for line in shown), default=0)
+    weight = max((len(line.weight) for line in shown), default=0)
     text = []
     for line in shown:
         name = visible(line.database)
         name += " " * (width - wcswidth(name))
         mark = LOOKS[line.look][1]
-        text.append(f"{mark} {name}  {visible(line.said):>{said}}  {line.pace}")
+        came = f"{visible(line.said):>{said}}  "
+        came += f"{line.weight:>{weight}}  " if weight else ""
+        text.append(f"{mark} {name}  {came}{line.pace}")
     if left:
         text.append(f"  {left}")
     return [_cut(each, columns) for each in text]
@@ -191,7 +208,7 @@ def _row(line: Line, elapsed: float) -> str:
         f'<th scope="row"><bdi>{escaped(line.database)}</bdi></th>'
         f'<td class="flow" aria-hidden="true"><span {track}></span></td>'
         f'<td class="{look if line.look != "done" else ""}">{escaped(line.said)}</td>'
-        f'<td class="dim">{line.pace}</td></tr>'
+        f'<td class="dim">{line.weight}</td><td class="dim">{line.pace}</td></tr>'
     )
 
 

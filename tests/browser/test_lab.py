@@ -1,6 +1,7 @@
 """pgmagic as a user of JupyterLab sees it, on real servers."""
 
 import asyncio
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -57,9 +58,16 @@ def test_a_short_cell_leaves_a_caption_and_a_frame_and_no_widget(connected):
 
 
 def test_the_button_of_a_running_cell_cancels_on_every_server(connected, until_active):
-    one = connected("%%pg a b\nselect pg_sleep(60)", "%pg a select 2 as two")
+    one = connected(
+        "%%pg a b\nselect repeat('x', 5000), pg_sleep(case when n > 20 then 60 end)\n"
+        "from generate_series(1, 100) n",
+        "%pg a select 2 as two",
+    )
     one.start(0)
     until_active(1, 1)
+    for database in ("a", "b"):
+        line = re.compile(rf"running {database} \d+ rows \d+ kB \d+ rows.s")
+        expect(one.output(0).get_by_role("row", name=line)).to_be_visible()
     one.output(0).get_by_role("button", name="Cancel").click()
     expect(one.output(0)).to_contain_text("QueryCancelled")
     until_active(0, 0)

@@ -38,6 +38,7 @@ def test_picture_of_a_running_cell(notebook, pictures, theme):
     one.start(0)
     running = one.output(0).locator(".pgm-run")
     expect(running).to_contain_text("76,800 rows")
+    expect(running).to_contain_text("9.2 MB")
     running.screenshot(path=pictures / f"progress-{theme}.png")
     running.get_by_role("button", name="Cancel").click()
     expect(one.output(0)).to_contain_text("cancelled on ewr, jfk, lga")

@@ -143,7 +143,7 @@ def test_the_progress_of_a_cell_is_written_in_place(
     counts = [int(n) for lines in drawn for n in re.findall(r"a +(\d+) rows", lines[0])]
     assert counts == sorted(counts)
     assert len(set(counts)) > 1
-    assert any("rows/s" in line for line in drawn[-1])
+    assert any(re.search(r"a +\d+ rows  \d+ kB +\d+ rows/s", line) for line in drawn[-1])
     # At the end the caption stands in its place.
     assert not any(re.match(r"[▸◷✓] [ab]\b", line) for line in left)
     assert any(line.startswith("a 60 · b 60 rows") for line in left)

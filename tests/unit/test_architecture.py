@@ -11,7 +11,7 @@ import pgmagic
 PACKAGE = Path(pgmagic.__file__).parent
 
 FLOORS = [
-    {"environment", "events", "excerpt", "grace", "legible", "secret"},
+    {"environment", "events", "excerpt", "grace", "legible", "secret", "units"},
     {"errors"},
     {"outcome"},
     {"language", "meeting", "sandbox"},

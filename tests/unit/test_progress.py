@@ -20,7 +20,7 @@ def watch(**databases):
     seen = SimpleNamespace(progress={}, outcomes={}, state={})
     for name, what in databases.items():
         if isinstance(what, int):
-            seen.progress[name] = SimpleNamespace(rows=what)
+            seen.progress[name] = SimpleNamespace(rows=what, bytes=100 * what)
         elif isinstance(what, str):
             seen.state[name] = what
         else:
@@ -55,6 +55,17 @@ def looked_at(seen, *names, elapsed=4.0):
 def test_every_database_says_how_far_it_is(what, look, said):
     (line,) = looked_at(watch(a=what), "a")
     assert (line.look, line.said) == (look, said)
+
+
+def test_bytes_are_told_where_there_are_some():
+    seen = watch(small=5, large=582_043, stopped=7_000, waiting="connecting")
+    seen.outcomes["stopped"] = failure(QueryCancelled("stopped"))
+    drawn = looked_at(seen, "small", "large", "stopped", "waiting")
+    assert [line.weight for line in drawn] == ["", "58 MB", "", ""]
+    text = lines_text(drawn)
+    assert text[1].endswith("582,043 rows  58 MB  146 k rows/s · 4.0 s")
+    assert text[0].endswith("      5 rows         1 rows/s · 4.0 s")
+    assert ">58 MB</td>" in lines_html(drawn, 4.0)
 
 
 def test_speed_is_of_late_and_not_of_the_whole_time():

@@ -1,6 +1,6 @@
 import pytest
 
-from pgmagic.notebook.units import count, duration, milliseconds, rate, rows
+from pgmagic.units import count, duration, milliseconds, rate, rows, size
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,16 @@ from pgmagic.notebook.units import count, duration, milliseconds, rate, rows
         (rate(850), "850 rows/s"),
         (rate(96_210), "96 k rows/s"),
         (rate(999_600), "1.0 M rows/s"),
+        (size(0), "0 bytes"),
+        (size(999), "999 bytes"),
+        (size(1000), "1.0 kB"),
+        (size(9_949), "9.9 kB"),
+        (size(9_950), "10 kB"),
+        (size(999_499), "999 kB"),
+        (size(999_500), "1.0 MB"),
+        (size(58_204_331), "58 MB"),
+        (size(2_000_000_000), "2.0 GB"),
+        (size(12_345_678_901_234), "12,346 GB"),
     ],
 )
 def test_numbers_are_written_as_people_read_them(drawn, expected):

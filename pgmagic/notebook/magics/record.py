@@ -14,8 +14,8 @@ from pgmagic.notebook.display import show_text
 from pgmagic.notebook.help import RECORD, described
 from pgmagic.notebook.magics.group import MagicGroup
 from pgmagic.notebook.notebook_file import notebook_file
-from pgmagic.notebook.units import counted
 from pgmagic.recording import Recorder, Replayer, folder_to_write
+from pgmagic.units import counted
 
 __all__ = ["RecordMagics"]
 

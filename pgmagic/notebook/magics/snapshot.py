@@ -10,8 +10,8 @@ from pgmagic.language.line import read_words
 from pgmagic.notebook.display import show_text
 from pgmagic.notebook.help import SNAPSHOT, described
 from pgmagic.notebook.magics.group import MagicGroup
-from pgmagic.notebook.units import duration
 from pgmagic.snapshots import SECONDS
+from pgmagic.units import duration
 
 __all__ = ["SnapshotMagics"]
 

@@ -1,6 +1,6 @@
 """Numbers as people read them."""
 
-__all__ = ["NOTHING", "count", "counted", "duration", "milliseconds", "rate", "rows"]
+__all__ = ["NOTHING", "count", "counted", "duration", "milliseconds", "rate", "rows", "size"]
 
 NOTHING = "–"
 
@@ -46,3 +46,16 @@ def rate(rows_per_second: float) -> str:
     if rows_per_second < 999_500:
         return f"{rows_per_second / 1e3:.0f} k rows/s"
     return f"{rows_per_second / 1e6:.1f} M rows/s"
+
+
+def size(number: int) -> str:
+    """Write bytes as `850 bytes`, `64 kB`, `1.5 MB`, `2.0 GB`, in powers of 1000."""
+    if number < 1000:
+        return f"{number} bytes"
+    if number < 999_500:
+        value, unit = number / 1e3, "kB"
+    elif number < 999_500_000:
+        value, unit = number / 1e6, "MB"
+    else:
+        value, unit = number / 1e9, "GB"
+    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:,.0f} {unit}"
