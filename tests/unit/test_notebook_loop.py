@@ -140,12 +140,12 @@ async def work(number):
 
 def ask():
     found.extend(home.run(work(number)) for number in range(3))
+    loop.call_later(0.01, loop.stop)  # not before: it would stop the nested run
 
 def begin():  # these four are ready for the same pass
     loop.call_soon(ask)
     for _ in range(3):
         loop.call_soon(found.append, "queued")
-    loop.call_later(0.01, loop.stop)
 
 loop.call_soon(begin)
 loop.run_forever()
