@@ -318,7 +318,7 @@ class Client(Pools):
             plan=plan,
             outcomes=outcomes,
             value=value,
-            notes=(*plan.warnings, *notes, *self._slow(plan.targets, rows)),
+            notes=(*plan.warnings, *notes, *self._slow(watch)),
             elapsed=time.monotonic() - started,
         )
         if not answers.failures:
@@ -356,16 +356,15 @@ class Client(Pools):
             raise
         return outcomes, noted(outcomes)
 
-    def _slow(self, targets: Sequence[str], rows: int) -> tuple[str, ...]:
+    def _slow(self, watch: Watch) -> tuple[str, ...]:
         """Say at a large result why it was slower than it might be, everything once."""
-        if rows < LARGE:
-            return ()
+        large = [name for name, progress in watch.progress.items() if progress.rows >= LARGE]
         reasons = [
             f"{name} has no binary COPY: its rows come by a slower way"
-            for name in targets
-            if name in self._pools and self._pools[name].has_copy is False
+            for name in large
+            if self.pool(name).has_copy is False
         ]
-        if not columns.accelerated:
+        if large and not columns.accelerated:
             reasons.append(
                 "read without the compiled decoder; installed with a C compiler it is faster"
             )

@@ -152,10 +152,15 @@ class Execution:
         return True
 
     async def _learn_of_copy(self, lease: Lease) -> None:
-        """Ask once whether the server has binary COPY: a refusal later would end a transaction."""
-        if self.pool.has_copy is None and not lease.connection.is_in_transaction():
-            with translated(self.step.database):
-                self.pool.has_copy = await carries_rows(lease.connection, self.step.database)
+        """Ask whether the server has binary COPY: a refusal later would end a transaction.
+
+        A server that has it is asked once, another one by each new connection.
+        """
+        if self.pool.has_copy or lease.asked_for_copy or lease.connection.is_in_transaction():
+            return
+        with translated(self.step.database):
+            self.pool.has_copy = await carries_rows(lease.connection, self.step.database)
+        lease.asked_for_copy = True
 
     async def _all(self, lease: Lease) -> list[Result]:
         match self.plan.transaction:
@@ -367,6 +372,9 @@ class Execution:
             sink=sink,
             database=database,
             before=before,
+            seconds=None
+            if self.plan.transaction is Transaction.SESSION  # which may have set another one
+            else self.pool.settings.statement_timeout,
         )
 
     async def _read_in_parts(

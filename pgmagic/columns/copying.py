@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 
+from pgmagic.columns.copybinary import HEADER, TRAILER
 from pgmagic.columns.pgtypes import Cast, cast_of
 from pgmagic.errors import ConnectionLost
 from pgmagic.grace import CANCEL_GRACE
@@ -20,20 +21,26 @@ __all__ = [
     "behind",
     "carries_rows",
     "copy_statement",
+    "has_rules",
     "needs_cast",
-    "refused",
     "run_copy",
 ]
 
 GRACE = 1.0  # seconds
 
 PROBE = "COPY (SELECT 1) TO STDOUT (FORMAT binary)"
-PROBE_BYTES = 31  # its header, its row and its end
-# Classes of errors that say nothing about COPY: a lost connection, a transaction that met another,
-# a full or failing server, one that shuts down or was told to stop.
+PROBE_ANSWER = HEADER + b"\0\1" + b"\0\0\0\4" + b"\0\0\0\1" + TRAILER
+# Rules of views, which all have one, and of the system's own tables are not meant.
+# https://www.postgresql.org/docs/current/catalog-pg-rewrite.html
+RULES = """
+select exists (
+    select from pg_catalog.pg_rewrite where ev_type <> '1' and ev_class >= 16384
+)
+"""
+# Classes of errors that say nothing about COPY: a lost connection, a state that does not fit, a
+# transaction that met another, a full or failing server, one that shuts down or was told to stop.
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
-PASSING = frozenset({"08", "40", "53", "57", "58"})
-REFUSING = frozenset({"BeginCopyTo", "BeginCopy"})  # the second before PostgreSQL 14
+PASSING = frozenset({"08", "25", "40", "53", "55", "57", "58"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,12 +116,11 @@ async def carries_rows(connection: "asyncpg.Connection[Any]", database: str) -> 
     A refusal would end an open transaction. Raises `ConnectionLost` where what comes has no end,
     and the driver's errors of any other kind.
     """
-    left = PROBE_BYTES
+    came = bytearray()
 
     async def take(data: bytes) -> None:
-        nonlocal left
-        left -= len(data)
-        if left < 0:
+        came.extend(data)
+        if len(came) > len(PROBE_ANSWER):
             connection.terminate()
             raise ConnectionLost("one row was asked for, and more came", database=database)
 
@@ -124,16 +130,12 @@ async def carries_rows(connection: "asyncpg.Connection[Any]", database: str) -> 
         if connection.is_closed() or (error.sqlstate or "")[:2] in PASSING:
             raise
         return False
-    return True
+    return came == PROBE_ANSWER
 
 
-def refused(error: asyncpg.PostgresError) -> bool:
-    """Whether PostgreSQL did not begin to run a statement because COPY can't carry it.
-
-    No keyword tells: it is so with INSERT … RETURNING on a table that has rules.
-    """
-    routine: str | None = getattr(error, "server_source_function", None)
-    return error.sqlstate == "0A000" and routine in REFUSING
+async def has_rules(connection: "asyncpg.Connection[Any]") -> bool:
+    """Ask whether rules may make several statements of one, which COPY would refuse to carry."""
+    return bool(await connection.fetchval(RULES))
 
 
 def behind(connection: "asyncpg.Connection[Any]") -> Any:

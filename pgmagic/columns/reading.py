@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pgmagic.columns.budget import Budget
 from pgmagic.columns.copybinary import DecodeError, arrow_type
-from pgmagic.columns.copying import copy_statement, needs_cast, refused, run_copy
+from pgmagic.columns.copying import copy_statement, has_rules, needs_cast, run_copy
 from pgmagic.columns.decoder import new_decoder
 from pgmagic.columns.inlining import Inlined, inline
 from pgmagic.columns.options import FrameOptions, Progress
@@ -29,8 +29,6 @@ __all__ = ["Reading", "Sink", "read"]
 
 Sink: TypeAlias = Callable[[pa.RecordBatch], Awaitable[None]]
 """Takes rows as they come, instead of their being held. The server waits for it."""
-
-SAVEPOINT = "pgmagic_copy"
 
 # The words before the number of rows; what is not here is told as SELECT.
 TAGS = {verb: verb.upper() for verb in ("update", "delete", "merge", "fetch")} | {
@@ -69,6 +67,7 @@ async def read(
     verb: str = "",
     database: str = "the database",
     before: str = "",
+    seconds: float | None = None,
 ) -> Reading:
     """Run a statement and read its rows.
 
@@ -77,11 +76,11 @@ async def read(
     server, and columns that need the server's help take the slower way. `verb` is for the tag.
     `budget` counts what is held, that of other readers too. A `sink` is given the rows instead.
     `before` are commands that begin a transaction; they cost no round trip where COPY carries
-    the statement.
+    the statement. `seconds` is the server's limit for a statement.
 
     Raises `ResultTooLarge`, when the statement has been stopped on the server, `ConnectionLost`
-    where what came is no stream of such rows, and asyncpg's errors, with a `position` that counts
-    characters of `sql`.
+    where what came is no stream of such rows, TimeoutError, and asyncpg's errors, with a `position`
+    that counts characters of `sql`.
     """
     if sink is not None:
         budget = Budget(0)  # no more than a batch is held
@@ -93,21 +92,25 @@ async def read(
         if arguments:
             statement = statement or await prepare(connection, sql)
             inlined = await inline(connection, sql, arguments, statement.get_parameters())
-        copied = copyable and (wrappable or not needs_cast(columns))
+        copied = copyable and (
+            wrappable or not (needs_cast(columns) or await has_rules(connection))
+        )
         if copied:
             limit = None if options.limit is None or not wrappable else options.limit + 1
             copy = copy_statement(inlined.sql, columns, limit=limit)
-            undoable = not wrappable and connection.is_in_transaction()
-            first = f"savepoint {SAVEPOINT}" if undoable else before
-            first += "; " if first else ""
+            first = f"{before}; " if before else ""
             prefix = len(first) + copy.prefix
-            if not await _copied(connection, first + copy.sql, reader.take, undoable=undoable):
-                copied, prefix = False, 0
-        elif before:
-            await connection.execute(before)
-        tag = ""
-        if not copied:
-            rows = Records(connection=connection, sql=inlined.sql, columns=columns)
+            await run_copy(connection, first + copy.sql, reader.take)
+            tag = ""
+        else:
+            if before:
+                await connection.execute(before)
+            rows = Records(
+                connection=connection,
+                sql=inlined.sql,
+                columns=columns,
+                seconds=seconds,
+            )
             tag = await rows.run(verb, options.limit, reader.take)
         return await reader.reading(tag, verb)
     except asyncpg.PostgresError as error:
@@ -123,31 +126,6 @@ async def read(
     except BaseException:
         reader.drop()
         raise
-
-
-async def _copied(
-    connection: "asyncpg.Connection[Any]",
-    sql: str,
-    take: Callable[[bytes], Awaitable[None]],
-    *,
-    undoable: bool,
-) -> bool:
-    """Run a COPY, perhaps behind our savepoint; False where the server can't carry its statement.
-
-    Which tables have rules, the server alone knows: it may refuse what changes rows, unrun.
-    """
-    carried = True
-    try:
-        await run_copy(connection, sql, take)
-    except asyncpg.FeatureNotSupportedError as error:
-        if not refused(error) or (connection.is_in_transaction() and not undoable):
-            raise
-        carried = False
-        if undoable:
-            await connection.execute(f"rollback to {SAVEPOINT}")
-    if undoable:
-        await connection.execute(f"release {SAVEPOINT}")
-    return carried
 
 
 class _Reader:

@@ -33,6 +33,7 @@ class Connection(asyncpg.Connection):
 
     init: tuple[str, ...] = ()
     tainted: bool = False
+    asked_for_copy: bool = False
     retired: bool = False
     idle_since: float | None = None
 

@@ -13,6 +13,8 @@ from pgmagic.outcome import Notice, Position
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pgmagic.database.connection import Connection
+
 __all__ = ["STOPPED", "Lease"]
 
 # After these the server may still be at work: it is told, and waited for.
@@ -58,6 +60,16 @@ class Lease:
             return tuple(self._notices)
         more = Notice(severity="INFO", message=f"{self._dropped} more messages are not shown")
         return (*self._notices, more)
+
+    @property
+    def asked_for_copy(self) -> bool:
+        """Whether this connection has asked if the server has binary COPY."""
+        connection: Connection = self.connection.itself()  # type: ignore[attr-defined]
+        return connection.asked_for_copy
+
+    @asked_for_copy.setter
+    def asked_for_copy(self, asked: bool) -> None:
+        self.connection.itself().asked_for_copy = asked  # type: ignore[attr-defined]
 
     async def begin(self, sql: str, *, tell: bool) -> bool:
         """Begin a transaction, and let the server `tell` its position in the same round trip.

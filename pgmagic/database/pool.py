@@ -61,7 +61,7 @@ class DatabasePool:
         self.settings = settings
         self.types: dict[int, PgType] = {}
         self.tells_position: bool | None = None  # known after the first transaction
-        self.has_copy: bool | None = None  # in binary; known after the first question
+        self.has_copy: bool | None = None  # in binary; known once a connection has asked
         self.breaker = Breaker(
             settings.name,
             fail_max=settings.fail_max,

@@ -13,7 +13,7 @@ from tests.hostile.scripted import HONEST, ScriptedServer
 pytestmark = pytest.mark.usefixtures("nothing_stray")
 
 REFUSALS = ("0A000", "42601", "42501", "22023", "XX000", "")
-ACCIDENTS = ("57014", "53200", "40001", "58030", "08006", "57P01")
+ACCIDENTS = ("57014", "53200", "40001", "58030", "08006", "57P01", "55P03", "25P02")
 
 
 async def test_each_lie_is_one_error_or_does_no_harm():
@@ -32,6 +32,14 @@ async def test_a_refusal_is_remembered(sqlstate):
             assert await answer(client) == []  # there is no record either
         assert client.pool("h").has_copy is False
         assert server.heard.count(b"TO STDOUT") == 1
+
+
+async def test_another_format_is_a_refusal():
+    text = wire.COPY_OUT + wire.copy_data(b"1\n") + wire.COPY_DONE
+    text += wire.command_complete("COPY 1") + wire.ready()
+    async with ScriptedServer({"probe": text}) as server, server.client() as client:
+        await answer(client)
+        assert client.pool("h").has_copy is False
 
 
 @pytest.mark.parametrize("sqlstate", ACCIDENTS)

@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pgmagic.client import Client
-from pgmagic.errors import QueryError, ResultTooLarge
+from pgmagic.errors import QueryError, QueryTimeout, ResultTooLarge
 from pgmagic.language.line import Cell
+from pgmagic.language.options import Options
+from pgmagic.watch import Watch
 from tests.proxy import FaultProxy, StartProxy
 from tests.servers import TestDatabase
 
@@ -151,16 +153,72 @@ async def test_a_large_result_says_once_why_it_is_slow(client: Client) -> None:
     assert await notes("old") == ()
 
 
-async def test_it_is_asked_again_where_connections_are_renewed(
-    client: Client, proxy: FaultProxy
-) -> None:
+async def test_each_new_connection_asks_again(client: Client, proxy: FaultProxy) -> None:
     pool = client.pool("old")
     await client.query("select 1", on="old")
     assert pool.has_copy is False
     proxy.no_copy = False
-    await pool.expire()
+    await client.query("select 1", on="old")
+    assert pool.has_copy is False  # the connection knows what it was told
+    await pool.close_idle()
     await asyncio.gather(*(client.query("select 1", on="old") for _ in range(4)))
     assert pool.has_copy is True
+
+
+async def test_a_cursor_stands_in_no_ones_way(client: Client) -> None:
+    await client.query("select n from t; truncate t", on="old", write=True)
+    await client.query("begin", on="old", session="s", write=True)
+    for options in ({}, {"limit": 1}):
+        await client.query(
+            "insert into t select generate_series(1, 5000)", on="old", session="s", write=True
+        )
+        await client.query("select n from t", on="old", session="s", write=True, **options)
+        await client.query("truncate t", on="old", session="s", write=True)
+    client.max_result_bytes = 1 << 16
+    await client.query(
+        "insert into t select generate_series(1, 90000)", on="old", session="s", write=True
+    )
+    with pytest.raises(ResultTooLarge):
+        await client.query("select n, repeat('x', 99) from t", on="old", session="s", write=True)
+    await client.query("truncate t; commit", on="old", session="s", write=True)
+
+
+async def test_large_rows_come_a_few_at_once(client: Client) -> None:
+    client.max_result_bytes = 2 << 20
+    sql = "select repeat(md5(n::text), 12500) from generate_series(1, 1000) n"  # of 400 kB
+    with pytest.raises(ResultTooLarge, match=r"stopped after \d rows"):
+        await client.query(sql, on="old")
+
+
+@pytest.mark.parametrize("options", [{}, {"write": True}])
+async def test_the_limit_of_a_statement_is_for_all_of_it(
+    client: Client, options: dict[str, bool]
+) -> None:
+    await client.add(replace(client.databases["old"], name="hasty", statement_timeout=1.0))
+    sql = "select n, pg_sleep(0.0005) from generate_series(1, 100000) n"
+    with pytest.raises(QueryTimeout, match="took too long"):
+        await client.query(sql, on="hasty", **options)
+    assert (await client.query("select 1 as n", on="hasty"))["n"].tolist() == [1]
+
+
+@pytest.mark.parametrize("session", [None, "s"])
+@pytest.mark.parametrize("how", ["cancelled", "out of time"])
+async def test_a_network_that_dies_holds_nobody_up(
+    client: Client, proxy: FaultProxy, session: str | None, how: str
+) -> None:
+    watch = Watch()
+    options = Options(write=True, session=session, timeout=2.0 if how == "out of time" else None)
+    sql = "select n, pg_sleep(0.001) from generate_series(1, 100000) n"
+    plan = client.plan(Cell(sql=sql, targets=("old",), options=options), {})
+    running = asyncio.create_task(client.run(plan, watch))
+    async with asyncio.timeout(10):
+        while "old" not in watch.progress or not watch.progress["old"].rows:
+            await asyncio.sleep(0.01)
+        proxy.blackhole = True
+        if how == "cancelled":
+            running.cancel()
+        with pytest.raises((asyncio.CancelledError, QueryTimeout)):
+            await running
 
 
 RULE = """
@@ -195,9 +253,6 @@ async def test_a_table_with_rules_leaves_a_users_transaction_open(client: Client
             write=True,
         )
     await client.query("insert into t values (0) returning n", on="a", session="s", write=True)
-    # Nothing of ours is left in it.
-    with pytest.raises(QueryError, match=r"savepoint .* does not exist"):
-        await client.query("rollback to pgmagic_copy", on="a", session="s", write=True)
     await client.query("rollback to mine", on="a", session="s", write=True)
     await client.query(
         "insert into noted values (3) returning n; commit", on="a", session="s", write=True
