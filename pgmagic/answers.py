@@ -59,11 +59,11 @@ def assemble(
             continue
         if files is not None and any(r.exported is not None for r in results.values()):
             values.append(files)
-            notes.update(dict.fromkeys(_said(plan, results)))
+            notes.update(dict.fromkeys(_said(plan, index, results)))
             continue
         if all(result.table is None and result.text is None for result in results.values()):
             continue
-        value, said = _value(plan, results, options, keep)
+        value, said = _value(plan, index, results, options, keep)
         values.append(value)
         notes.update(dict.fromkeys(said))
     if plan.cell.options.all:
@@ -99,22 +99,24 @@ def _plans(plan: Plan, answers: Sequence[Answer]) -> QueryPlans | None:
     return QueryPlans(texts, rolled_back=plan.rolls_back) if texts else None
 
 
-def _said(plan: Plan, results: Mapping[str, Result]) -> list[str]:
-    several = len(plan.steps) > 1
+def _said(plan: Plan, index: int, results: Mapping[str, Result]) -> list[str]:
+    several, sought = len(plan.steps) > 1, plan.statements[index].sought
+    missed = (f"found no {sought}",) if sought else ()
     return [
         f"{name}: {note}" if several else note
         for name, result in results.items()
-        for note in result.notes
+        for note in (*result.notes, *(missed if result.rows == 0 else ()))
     ]
 
 
 def _value(
     plan: Plan,
+    index: int,
     results: Mapping[str, Result],
     options: Mapping[str, FrameOptions],
     keep: bool,
 ) -> tuple[Any, list[str]]:
-    several, notes = len(plan.steps) > 1, _said(plan, results)
+    several, notes = len(plan.steps) > 1, _said(plan, index, results)
     if any(result.text is not None for result in results.values()):
         texts = {name: result.text for name, result in results.items()}
         return (texts if several else next(iter(texts.values()))), notes

@@ -114,6 +114,7 @@ def read(cell: str) -> Statement:
             hint="put the rest into a cell of its own",
         )
     pattern = _pattern(cell, start + found.end(), start + len(written))
+    sought = catalogue.NOUNS[found["letters"]]
     sql = catalogue.query(
         found["letters"],
         named=pattern.name is not None or pattern.schema is not None,
@@ -130,6 +131,7 @@ def read(cell: str) -> Statement:
         stop=start + len(written),
         offsets=((0, start), (0, start), (len(sql), start + len(written))),
         kind=classify(sql, list(tokens(sql))),
+        sought=f"{sought} {rest.strip()}".rstrip(),
     )
 
 

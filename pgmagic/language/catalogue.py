@@ -5,7 +5,7 @@ may be NULL. With no schema only what the search path shows is found.
 https://www.postgresql.org/docs/current/catalogs.html
 """
 
-__all__ = ["QUERIES", "query"]
+__all__ = ["NOUNS", "QUERIES", "query"]
 
 RELATION_TYPE = """case c.relkind
         when 'r' then 'table' when 'p' then 'partitioned table' when 'f' then 'foreign table'
@@ -155,6 +155,22 @@ OTHERS = {
 OWN_RELATIONS = "n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')"
 
 QUERIES = (*RELATION_KINDS, *OTHERS)
+NOUNS = {
+    "d": "relation",
+    "dt": "table",
+    "dv": "view",
+    "dm": "materialized view",
+    "ds": "sequence",
+    "di": "index",
+    "dE": "foreign table",
+    "dn": "schema",
+    "df": "function",
+    "du": "role",
+    "dg": "role",
+    "l": "database",
+    "list": "database",
+    "dx": "extension",
+}
 
 
 def query(command: str, *, named: bool, wild: bool, system: bool, verbose: bool) -> str:

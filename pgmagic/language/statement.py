@@ -97,6 +97,7 @@ class Statement:
     replaces the placeholder that starts there, or was put in before it.
 
     `saved` are the saved queries that were put in; beyond the cell, offsets count in their texts.
+    `sought` is what a command such as `\\d flights` looks for, in words.
     """
 
     sql: str
@@ -108,6 +109,7 @@ class Statement:
     offsets: tuple[tuple[int, int], ...]
     kind: Kind
     saved: tuple[SavedText, ...] = ()
+    sought: str | None = None
 
     def spot(self, position: int) -> Spot:
         """Find what the user wrote at a position that the server names.

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pgmagic.client import Client
 from pgmagic.language.backslash import read
+from pgmagic.language.line import Cell
 from pgmagic.sandbox.binaries import Binaries
 from tests.servers import TestDatabase, missing
 
@@ -132,3 +134,21 @@ async def test_the_longer_forms_run(database: TestDatabase) -> None:
         ):
             statement = read(command)
             assert await connection.fetch(statement.sql, *statement.arguments), command
+
+
+@pytest.mark.parametrize(
+    ("command", "note"),
+    [
+        (r"\d nope", "found no relation nope"),
+        (r'\d "No".x*;', 'found no relation "No".x*'),
+        (r"\df nope", "found no function nope"),
+        (r"\dv", "found no view"),
+        (r"\dt pg_class", None),
+    ],
+)
+async def test_what_is_not_found_is_said(client: Client, command: str, note: str | None) -> None:
+    async def notes(*targets: str) -> tuple[str, ...]:
+        return (await client.run(client.plan(Cell(sql=command, targets=targets), {}))).notes
+
+    assert await notes("a") == (() if note is None else (note,))
+    assert await notes("a", "b") == (() if note is None else (f"a: {note}", f"b: {note}"))
