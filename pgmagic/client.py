@@ -362,7 +362,7 @@ class Client(Pools):
         reasons = [
             f"{name} has no binary COPY: its rows come by a slower way"
             for name in large
-            if self.pool(name).has_copy is False
+            if (pool := self._pools.get(name)) and pool.has_copy is False
         ]
         if large and not columns.accelerated:
             reasons.append(
@@ -378,7 +378,7 @@ class Client(Pools):
             return True
         pool = self._pools.get(targets[0])
         session = pool.sessions.get(name) if pool else None
-        if session is None:
+        if session is None or session.is_closed:
             return True
         settings = session.connection.get_settings()
         return bool(settings.standard_conforming_strings == "on")

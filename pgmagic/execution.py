@@ -156,11 +156,17 @@ class Execution:
 
         A server that has it is asked once, another one by each new connection.
         """
-        if self.pool.has_copy or lease.asked_for_copy or lease.connection.is_in_transaction():
-            return
-        with translated(self.step.database):
-            self.pool.has_copy = await carries_rows(lease.connection, self.step.database)
-        lease.asked_for_copy = True
+        connection = lease.itself
+        known = self.pool.has_copy or connection.has_copy is not None
+        if not known and not connection.is_in_transaction():
+            with translated(self.step.database):
+                connection.has_copy = await carries_rows(connection, self.step.database)
+            self.pool.has_copy = connection.has_copy
+
+    def _has_copy(self, connection: Any) -> bool:
+        """Whether the server has binary COPY, as far as is known."""
+        known: bool | None = connection.itself().has_copy
+        return self.pool.has_copy is not False if known is None else known
 
     async def _all(self, lease: Lease) -> list[Result]:
         match self.plan.transaction:
@@ -275,7 +281,7 @@ class Execution:
         isolated = self._sees_one_state() or self.snapshot is not None
         begin_late = begin and not self.pool.pooled and not isolated
         # What only reads can begin together with its COPY. Then nobody runs what was prepared.
-        begin_with_copy = begin_late and self._begins_with_copy(index)
+        begin_with_copy = begin_late and self._begins_with_copy(connection, index)
         if begin and not begin_late:
             await self._begin(lease)
         by = partial(prepare_on, name="") if begin_with_copy else prepare_on
@@ -306,11 +312,11 @@ class Execution:
             await self._command(lease, "set transaction read only")
         return result
 
-    def _begins_with_copy(self, index: int) -> bool:
+    def _begins_with_copy(self, connection: Any, index: int) -> bool:
         """Whether the transaction can begin in the same round trip as a statement."""
         kind = self.plan.statements[index].kind
         reads = self.step.read_only and kind.copyable and kind.read and self.plan.keeps(index)
-        return reads and self.pool.tells_position is True and self.pool.has_copy is True
+        return reads and self.pool.tells_position is True and self._has_copy(connection)
 
     async def _rows(self, lease: Lease, index: int, prepared: Prepared, before: str = "") -> Result:
         """Read the rows of a statement, once its columns fit those of the other databases."""
@@ -363,7 +369,7 @@ class Execution:
             prepared.arguments if part is None else (),
             described,
             statement=prepared.handle if part is None else None,
-            copyable=kind.copyable and self.pool.has_copy is not False,
+            copyable=kind.copyable and self._has_copy(connection),
             wrappable=kind.copyable and kind.read,
             verb=kind.verb,
             options=self.options,
@@ -372,9 +378,6 @@ class Execution:
             sink=sink,
             database=database,
             before=before,
-            seconds=None
-            if self.plan.transaction is Transaction.SESSION  # which may have set another one
-            else self.pool.settings.statement_timeout,
         )
 
     async def _read_in_parts(

@@ -116,26 +116,34 @@ async def carries_rows(connection: "asyncpg.Connection[Any]", database: str) -> 
     A refusal would end an open transaction. Raises `ConnectionLost` where what comes has no end,
     and the driver's errors of any other kind.
     """
-    came = bytearray()
+    itself, came = behind(connection), bytearray()
 
     async def take(data: bytes) -> None:
         came.extend(data)
         if len(came) > len(PROBE_ANSWER):
-            connection.terminate()
+            itself.terminate()
             raise ConnectionLost("one row was asked for, and more came", database=database)
 
     try:
         await run_copy(connection, PROBE, take)
     except asyncpg.PostgresError as error:
-        if connection.is_closed() or (error.sqlstate or "")[:2] in PASSING:
+        if itself.is_closed() or (error.sqlstate or "")[:2] in PASSING:
             raise
         return False
     return came == PROBE_ANSWER
 
 
 async def has_rules(connection: "asyncpg.Connection[Any]") -> bool:
-    """Ask whether rules may make several statements of one, which COPY would refuse to carry."""
-    return bool(await connection.fetchval(RULES))
+    """Ask whether rules may make several statements of one, which COPY would refuse to carry.
+
+    Where nobody can tell, they may. Raises the driver's errors, in a transaction all of them.
+    """
+    try:
+        return bool(await connection.fetchval(RULES))
+    except asyncpg.PostgresError:
+        if connection.is_closed() or connection.is_in_transaction():
+            raise
+        return True
 
 
 def behind(connection: "asyncpg.Connection[Any]") -> Any:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pgmagic.columns.budget import Budget
 from pgmagic.columns.copybinary import DecodeError, arrow_type
-from pgmagic.columns.copying import copy_statement, has_rules, needs_cast, run_copy
+from pgmagic.columns.copying import behind, copy_statement, has_rules, needs_cast, run_copy
 from pgmagic.columns.decoder import new_decoder
 from pgmagic.columns.inlining import Inlined, inline
 from pgmagic.columns.options import FrameOptions, Progress
@@ -67,7 +67,6 @@ async def read(
     verb: str = "",
     database: str = "the database",
     before: str = "",
-    seconds: float | None = None,
 ) -> Reading:
     """Run a statement and read its rows.
 
@@ -76,25 +75,24 @@ async def read(
     server, and columns that need the server's help take the slower way. `verb` is for the tag.
     `budget` counts what is held, that of other readers too. A `sink` is given the rows instead.
     `before` are commands that begin a transaction; they cost no round trip where COPY carries
-    the statement. `seconds` is the server's limit for a statement.
+    the statement.
 
     Raises `ResultTooLarge`, when the statement has been stopped on the server, `ConnectionLost`
-    where what came is no stream of such rows, TimeoutError, and asyncpg's errors, with a `position`
-    that counts characters of `sql`.
+    where what came is no stream of such rows, `QueryTimeout`, and asyncpg's errors, with a
+    `position` that counts characters of `sql`.
     """
     if sink is not None:
         budget = Budget(0)  # no more than a batch is held
     budget = budget or Budget(options.max_result_bytes)
     reader = _Reader(columns, options, progress or Progress(), budget, sink, database)
+    itself = behind(connection)
     inlined = Inlined(sql=sql)
     prefix = 0
+    copied = copyable and (wrappable or not (needs_cast(columns) or await has_rules(itself)))
     try:
         if arguments:
             statement = statement or await prepare(connection, sql)
             inlined = await inline(connection, sql, arguments, statement.get_parameters())
-        copied = copyable and (
-            wrappable or not (needs_cast(columns) or await has_rules(connection))
-        )
         if copied:
             limit = None if options.limit is None or not wrappable else options.limit + 1
             copy = copy_statement(inlined.sql, columns, limit=limit)
@@ -105,12 +103,7 @@ async def read(
         else:
             if before:
                 await connection.execute(before)
-            rows = Records(
-                connection=connection,
-                sql=inlined.sql,
-                columns=columns,
-                seconds=seconds,
-            )
+            rows = Records(connection=itself, sql=inlined.sql, columns=columns, database=database)
             tag = await rows.run(verb, options.limit, reader.take)
         return await reader.reading(tag, verb)
     except asyncpg.PostgresError as error:
@@ -119,7 +112,7 @@ async def read(
         raise
     except DecodeError as error:
         reader.drop()
-        connection.terminate()  # whoever sends such a thing is not asked again
+        itself.terminate()  # whoever sends such a thing is not asked again
         raise ConnectionLost(
             f"the rows are not what the server said they would be: {error}", database=database
         ) from None

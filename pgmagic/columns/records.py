@@ -4,10 +4,8 @@ asyncpg's own decoders damage some values and refuse others, so the bytes are ta
 came and put into the form of a COPY stream.
 """
 
-import asyncio
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -16,10 +14,8 @@ import asyncpg
 from pgmagic.columns import pgtypes as t
 from pgmagic.columns.arrays import pack_texts, parse
 from pgmagic.columns.copybinary import HEADER, TRAILER
-from pgmagic.columns.copying import behind
-from pgmagic.columns.pgtypes import Cast, cast_of
-from pgmagic.errors import PgMagicError
-from pgmagic.grace import CANCEL_GRACE
+from pgmagic.columns.cursors import opened, within_a_transaction, within_its_time
+from pgmagic.columns.pgtypes import WIDTHS, Cast, cast_of, layout_of
 from pgmagic.outcome import Column
 
 if TYPE_CHECKING:
@@ -32,6 +28,7 @@ Take: TypeAlias = Callable[[bytes], Awaitable[None]]
 # How much is asked for at once: a few rows at first, since they may be large.
 FIRST_ROWS: Final = 8
 MOST_ROWS: Final = 1000
+MOST_LONG_ROWS: Final = 250  # of which the next may be larger than the last by any measure
 MOST_BYTES: Final = 1 << 20
 GROWTH: Final = 10  # times as many rows as the last time
 
@@ -57,19 +54,19 @@ class RawRecord(asyncpg.Record):
 class Records:
     """A statement whose rows are wanted as a COPY stream.
 
-    `seconds` is how long all of it may take: for the server each fetch is a statement.
+    `connection` is the driver's own, not what a pool lends.
     """
 
     connection: "asyncpg.Connection[Any]"
     sql: str
     columns: Sequence[Column]
-    seconds: float | None = None
+    database: str
 
     async def run(self, verb: str, limit: int | None, take: Take) -> str:
         """Run the statement, give the stream to `take` in pieces, and return the command tag.
 
         It stops once `limit` rows are passed. The tag is "" where only the number of rows can
-        tell it. Raises TimeoutError.
+        tell it. Raises `QueryTimeout`.
         """
         encode = await self._encoder()
         statement = await self._prepare()
@@ -93,17 +90,21 @@ class Records:
         take: Take,
     ) -> None:
         """Read through a cursor, as much at once as fits into a piece."""
+        # The time is for the statement: what has come to its COMMIT is not stopped any more.
         async with (
-            asyncio.timeout(self.seconds),
-            _transaction(self.connection),
-            _cursor(self.connection, statement) as cursor,
+            within_a_transaction(self.connection),
+            within_its_time(self.connection, self.database) as goes_on,
+            opened(self.connection, statement) as cursor,
         ):
             passed, wanted = 0, FIRST_ROWS
+            most = MOST_ROWS if all(map(_is_short, self.columns)) else MOST_LONG_ROWS
             while (limit is None or passed <= limit) and (rows := await cursor.fetch(wanted)):
+                if len(rows) == wanted:
+                    await goes_on()
                 passed += len(rows)
                 piece = encode(rows)
                 fitting = max(1, MOST_BYTES * len(rows) // len(piece))
-                wanted = min(fitting, GROWTH * wanted, MOST_ROWS)
+                wanted = min(fitting, GROWTH * wanted, most)
                 await take(piece)
 
     async def _prepare(self) -> "PreparedStatement[RawRecord]":
@@ -113,7 +114,7 @@ class Records:
         before anything else runs on the connection. asyncpg has no public way to set one for an
         array.
         """
-        connection = behind(self.connection)
+        connection: Any = self.connection
         settings = connection._protocol.get_settings()
         types = {column.type.oid: column.type for column in self.columns}
         types = {oid: type_ for oid, type_ in types.items() if oid not in HARMLESS}
@@ -166,51 +167,9 @@ class Records:
         return delimiter or ","
 
 
-@asynccontextmanager
-async def _cursor(
-    connection: "asyncpg.Connection[Any]", statement: "PreparedStatement[RawRecord]"
-) -> AsyncIterator[Any]:
-    """Open a cursor, and close it where the transaction can go on: its tables can be altered then.
-
-    asyncpg has no public way to close one.
-    """
-    cursor: Any = await statement.cursor()
-    try:
-        yield cursor
-    except PgMagicError:  # the rows have become too many, or have no place to go
-        if not connection.is_closed():
-            await cursor._close_portal(None)
-        raise
-    await cursor._close_portal(None)
-
-
-@asynccontextmanager
-async def _transaction(connection: "asyncpg.Connection[Any]") -> AsyncIterator[None]:
-    """Stand in a transaction, begun and ended here where none is open.
-
-    asyncpg's own would wait without an end for the rollback of a server that is gone.
-    """
-    if connection.is_in_transaction():
-        yield
-        return
-    try:
-        await connection.execute("begin")
-        yield
-        await connection.execute("commit")
-    except BaseException:
-        if not connection.is_closed():
-            await _roll_back(connection)
-        raise
-
-
-async def _roll_back(connection: "asyncpg.Connection[Any]") -> None:
-    try:
-        async with asyncio.timeout(CANCEL_GRACE):
-            await connection.execute("rollback")
-    except BaseException as failure:
-        connection.terminate()
-        if not isinstance(failure, Exception):
-            raise
+def _is_short(column: Column) -> bool:
+    """Whether all values of a column are of one, small size."""
+    return layout_of(column.type) in WIDTHS
 
 
 def _same(value: Any) -> Any:

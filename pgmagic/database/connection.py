@@ -27,13 +27,14 @@ class Connection(asyncpg.Connection):
 
     `init` are the statements that the user wants on every connection. `reset all` undoes them, so
     they are run again after it. `idle_since` is wall-clock time, which goes on while a laptop
-    sleeps, and None while somebody uses the connection. `retired` is set while pgmagic itself may
+    sleeps, and None while somebody uses the connection. `has_copy` says whether its server answered
+    a COPY in binary, once it was asked. `retired` is set while pgmagic itself may
     close the connection, so that it is not counted as lost.
     """
 
     init: tuple[str, ...] = ()
     tainted: bool = False
-    asked_for_copy: bool = False
+    has_copy: bool | None = None
     retired: bool = False
     idle_since: float | None = None
 

@@ -32,13 +32,15 @@ NOTICES = 100  # kept at most; a loop in PL/pgSQL can raise millions
 class Lease:
     """One connection for as long as a cell needs it.
 
-    `connection` is used by one task, one statement at a time. `since` is of the monotonic clock.
+    `connection` is used by one task, one statement at a time; `itself` is the driver's own where a
+    pool lends it, and stays known when it is lost. `since` is of the monotonic clock.
     `position` is where the database was as the last transaction began that was asked to tell,
     `server_version` what runs there, as it is spoken of: `18.6`.
     """
 
     def __init__(self, connection: Any, *, database: str, since: float) -> None:
         self.connection: asyncpg.Connection[asyncpg.Record] = connection
+        self.itself: Connection = connection.itself()
         self.database = database
         self.since = since
         self.pid: int = connection.get_server_pid()
@@ -61,16 +63,6 @@ class Lease:
         more = Notice(severity="INFO", message=f"{self._dropped} more messages are not shown")
         return (*self._notices, more)
 
-    @property
-    def asked_for_copy(self) -> bool:
-        """Whether this connection has asked if the server has binary COPY."""
-        connection: Connection = self.connection.itself()  # type: ignore[attr-defined]
-        return connection.asked_for_copy
-
-    @asked_for_copy.setter
-    def asked_for_copy(self, asked: bool) -> None:
-        self.connection.itself().asked_for_copy = asked  # type: ignore[attr-defined]
-
     async def begin(self, sql: str, *, tell: bool) -> bool:
         """Begin a transaction, and let the server `tell` its position in the same round trip.
 
@@ -84,7 +76,7 @@ class Lease:
         except asyncpg.QueryCanceledError:
             raise
         except asyncpg.PostgresError:
-            if self.connection.is_closed():
+            if self.itself.is_closed():
                 raise
             # A server without PL/pgSQL, or one that only speaks the protocol.
             await self.connection.execute("rollback")

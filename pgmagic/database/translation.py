@@ -127,7 +127,6 @@ def _lost(error: Exception, fault: Fault, database: str) -> ConnectionLost:
 def _stopped(
     error: Exception, database: str, statement_timeout: float | None
 ) -> QueryTimeout | QueryCancelled:
-    message = "the statement took too long"
     if isinstance(error, asyncpg.PostgresError):
         # What we cancel ourselves never comes back as an error. Of the two others the server
         # gives one SQLSTATE, and tells them apart in words only, in its own language.
@@ -136,13 +135,13 @@ def _stopped(
                 "somebody cancelled the statement on the server", database=database
             )
         limit = f" of {statement_timeout:g} s" if statement_timeout else ""
-        message = f"the statement took longer than the server's statement_timeout{limit}"
-    return QueryTimeout(
-        message,
-        database=database,
-        hint="--timeout SECONDS sets the limit of a cell, the setting statement_timeout "
-        "that of a database",
-    )
+        return QueryTimeout(
+            f"the statement took longer than the server's statement_timeout{limit}",
+            database=database,
+            hint="--timeout SECONDS sets the limit of a cell, the setting statement_timeout "
+            "that of a database",
+        )
+    return QueryTimeout("the statement took too long", database=database)
 
 
 def _misfit(error: Exception, statement: "Statement | None") -> CellError:

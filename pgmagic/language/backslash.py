@@ -115,6 +115,8 @@ def read(cell: str) -> Statement:
         )
     pattern = _pattern(cell, start + found.end(), start + len(written))
     sought = catalogue.NOUNS[found["letters"]]
+    if found["letters"] == "d" and rest.strip():  # then it is columns that are listed
+        sought = f"column of a {sought}"
     sql = catalogue.query(
         found["letters"],
         named=pattern.name is not None or pattern.schema is not None,

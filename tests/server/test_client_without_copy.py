@@ -1,6 +1,8 @@
 """A server that has no binary COPY gives the same frames, by another way."""
 
 import asyncio
+import re
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -160,6 +162,7 @@ async def test_each_new_connection_asks_again(client: Client, proxy: FaultProxy)
     proxy.no_copy = False
     await client.query("select 1", on="old")
     assert pool.has_copy is False  # the connection knows what it was told
+    await pool.settle()
     await pool.close_idle()
     await asyncio.gather(*(client.query("select 1", on="old") for _ in range(4)))
     assert pool.has_copy is True
@@ -190,15 +193,41 @@ async def test_large_rows_come_a_few_at_once(client: Client) -> None:
         await client.query(sql, on="old")
 
 
+async def test_a_row_that_is_much_larger_than_those_before_it(client: Client) -> None:
+    client.max_result_bytes = 2 << 20
+    sql = (
+        "select case when n < 900 then 'x' else repeat(md5(n::text), 12500) end "
+        "from generate_series(1, 3000) n"
+    )
+    with pytest.raises(ResultTooLarge) as failure:
+        await client.query(sql, on="old")
+    found = re.search(r"stopped after ([\d,]+) rows", str(failure.value))
+    assert found is not None
+    assert 900 <= int(found[1].replace(",", "")) < 1150
+
+
+SLOW = "select n, pg_sleep(0.0005) from generate_series(1, 3000) n"  # longer than a second
+
+
 @pytest.mark.parametrize("options", [{}, {"write": True}])
-async def test_the_limit_of_a_statement_is_for_all_of_it(
+async def test_the_servers_limit_is_for_all_of_a_statement(
     client: Client, options: dict[str, bool]
 ) -> None:
     await client.add(replace(client.databases["old"], name="hasty", statement_timeout=1.0))
-    sql = "select n, pg_sleep(0.0005) from generate_series(1, 100000) n"
-    with pytest.raises(QueryTimeout, match="took too long"):
-        await client.query(sql, on="hasty", **options)
+    with pytest.raises(QueryTimeout, match="statement_timeout of 1 s"):
+        await client.query(SLOW, on="hasty", **options)
     assert (await client.query("select 1 as n", on="hasty"))["n"].tolist() == [1]
+
+
+async def test_the_servers_limit_is_the_one_that_holds(client: Client) -> None:
+    await client.add(replace(client.databases["old"], name="hasty", statement_timeout=1.0))
+    await client.add(replace(client.databases["old"], name="patient", statement_timeout=0.0))
+    assert len(await client.query(SLOW, on="patient")) == 3000
+    assert len(await client.query(SLOW, on="hasty", timeout=30.0)) == 3000
+    longer = f"set local statement_timeout = '10s'; {SLOW}"
+    assert len(await client.query(longer, on="hasty", write=True)) == 3000
+    with pytest.raises(QueryTimeout, match="statement_timeout of 1 s"):
+        await client.query(f"set statement_timeout = '1s'; {SLOW}", on="patient", session="s")
 
 
 @pytest.mark.parametrize("session", [None, "s"])
@@ -273,3 +302,103 @@ async def test_a_users_own_refusal_is_told_and_runs_once(client: Client) -> None
         await client.query("insert into t values (0) returning n", on="a", write=True)
     frame = await client.query("select last_value as n from runs", on="a")
     assert frame["n"].tolist() == [1]
+
+
+LATE = """
+create table late (n int primary key);
+create function doze() returns trigger language plpgsql as
+    $$ begin perform pg_sleep(1.5); return null; end $$;
+create constraint trigger dozing after insert on late deferrable initially deferred
+    for each row execute function doze();
+create table strict (n int references late deferrable initially deferred)
+"""
+CURSOR = "insert into late values (1) returning n, int4range(n, n)"  # COPY has no such column
+
+
+async def committing(client: Client, database: TestDatabase) -> None:
+    """Wait until the table's only row is on its way to be committed."""
+    async with asyncio.timeout(10), database.connection() as connection:
+        while not await connection.fetchval(
+            "select count(*) from pg_stat_activity where query = 'commit' and state = 'active'"
+        ):
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("cut", [True, False])
+async def test_a_write_that_is_stopped_in_its_commit_is_not_sent_again(
+    client: Client, proxy: FaultProxy, database: TestDatabase, cut: bool
+) -> None:
+    proxy.no_copy = False
+    await client.query(LATE, on="a", write=True)
+    running = asyncio.create_task(client.query(CURSOR, on="old", write=True))
+    await committing(client, database)
+    proxy.blackhole = True
+    running.cancel()
+    if cut:  # while it waits for the server to settle
+        await asyncio.sleep(0.1)
+        proxy.reset_all()
+        proxy.blackhole = False
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    proxy.blackhole = False
+    async with asyncio.timeout(10), database.connection() as connection:
+        while await connection.fetchval(
+            "select count(*) from pg_stat_activity where state = 'active' and pid <> $1",
+            connection.get_server_pid(),
+        ):
+            await asyncio.sleep(0.01)
+        assert await connection.fetchval("select count(*) from late") <= 1
+
+
+async def test_a_commit_may_take_longer_than_a_statement(client: Client) -> None:
+    await client.query(LATE, on="a", write=True)
+    await client.add(replace(client.databases["a"], name="hasty", statement_timeout=1.0))
+    assert (await client.query(CURSOR, on="hasty", write=True))["n"].tolist() == [1]
+
+
+async def test_a_commit_that_is_refused_is_one_error(client: Client) -> None:
+    await client.query(LATE, on="a", write=True)
+    sql = "insert into strict values (7) returning n, int4range(n, n)"
+    plan, watch = (
+        client.plan(Cell(sql=sql, targets=("a",), options=Options(write=True)), {}),
+        Watch(),
+    )
+    with pytest.raises(QueryError, match="foreign key"):
+        await client.run(plan, watch)
+    assert watch.outcomes["a"].notices == ()
+
+
+async def test_each_connection_knows_its_own_server(client: Client, proxy: FaultProxy) -> None:
+    """Behind one name may be several servers."""
+    pool = client.pool("old")
+    async with AsyncExitStack() as elsewhere:
+        async with pool.acquire() as old:
+            await client.query("select 1", on="old")
+            assert pool.has_copy is False
+            await pool.settle()
+            await pool.close_idle()
+            proxy.no_copy = False
+            await client.query("select 1", on="old")
+            assert pool.has_copy is True
+            await pool.settle()
+            new = await elsewhere.enter_async_context(pool.acquire())
+            old.itself.has_copy = False  # as its server would have said
+        await pool.settle()
+        proxy.no_copy = True
+        assert (await client.query("select 1 as n", on="old"))["n"].tolist() == [1]
+        assert new.itself.has_copy is True
+
+
+async def test_rules_that_cant_be_asked_for_may_be_there(client: Client) -> None:
+    await client.query(
+        "revoke select on pg_rewrite from public; grant all on t to public; "
+        "create role limited in role pg_read_all_settings",
+        on="a",
+        write=True,
+    )
+    try:
+        await client.add(replace(client.databases["a"], name="poor", init=("set role limited",)))
+        sql = "insert into t values (0) returning n"
+        assert (await client.query(sql, on="poor", write=True))["n"].tolist() == [0]
+    finally:
+        await client.query("drop owned by limited; drop role limited", on="a", write=True)

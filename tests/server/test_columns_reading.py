@@ -390,3 +390,22 @@ async def test_a_copy_that_gives_nothing_yet_can_be_cancelled(database, connecti
     with pytest.raises(asyncio.CancelledError):
         await reading
     assert await connection.fetchval("select pg_backend_pid()") == pid
+
+
+async def test_a_cursor_is_closed_where_its_rows_are_wanted_no_more(connection):
+    """Between two fetches there is nothing to cancel on the server: the transaction goes on."""
+    await connection.execute("create table t (n int); insert into t select generate_series(1, 99)")
+    taken = asyncio.Event()
+
+    async def take(_batch):
+        taken.set()
+        await asyncio.Event().wait()
+
+    async with connection.transaction():
+        sql = "select repeat('x', 3000000), n from t"
+        reading = asyncio.create_task(ask(connection, sql, way="records", sink=take))
+        await taken.wait()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        await connection.execute("truncate t")

@@ -139,8 +139,8 @@ async def test_the_longer_forms_run(database: TestDatabase) -> None:
 @pytest.mark.parametrize(
     ("command", "note"),
     [
-        (r"\d nope", "found no relation nope"),
-        (r'\d "No".x*;', 'found no relation "No".x*'),
+        (r"\d nope", "found no column of a relation nope"),
+        (r'\d "No".x*;', 'found no column of a relation "No".x*'),
         (r"\df nope", "found no function nope"),
         (r"\dv", "found no view"),
         (r"\dt pg_class", None),
