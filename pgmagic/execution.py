@@ -14,6 +14,7 @@ from pgmagic.columns import (
     FrameOptions,
     Reading,
     agree,
+    behind,
     carries_rows,
     copy_out,
     describe,
@@ -163,9 +164,9 @@ class Execution:
                 connection.has_copy = await carries_rows(connection, self.step.database)
             self.pool.has_copy = connection.has_copy
 
-    def _has_copy(self, connection: Any) -> bool:
-        """Whether the server has binary COPY, as far as is known."""
-        known: bool | None = connection.itself().has_copy
+    def _has_copy(self, itself: Any) -> bool:
+        """Whether the server of the driver's own connection has binary COPY, as far as is known."""
+        known: bool | None = itself.has_copy
         return self.pool.has_copy is not False if known is None else known
 
     async def _all(self, lease: Lease) -> list[Result]:
@@ -281,7 +282,7 @@ class Execution:
         isolated = self._sees_one_state() or self.snapshot is not None
         begin_late = begin and not self.pool.pooled and not isolated
         # What only reads can begin together with its COPY. Then nobody runs what was prepared.
-        begin_with_copy = begin_late and self._begins_with_copy(connection, index)
+        begin_with_copy = begin_late and self._begins_with_copy(lease, index)
         if begin and not begin_late:
             await self._begin(lease)
         by = partial(prepare_on, name="") if begin_with_copy else prepare_on
@@ -312,11 +313,11 @@ class Execution:
             await self._command(lease, "set transaction read only")
         return result
 
-    def _begins_with_copy(self, connection: Any, index: int) -> bool:
+    def _begins_with_copy(self, lease: Lease, index: int) -> bool:
         """Whether the transaction can begin in the same round trip as a statement."""
         kind = self.plan.statements[index].kind
         reads = self.step.read_only and kind.copyable and kind.read and self.plan.keeps(index)
-        return reads and self.pool.tells_position is True and self._has_copy(connection)
+        return reads and self.pool.tells_position is True and self._has_copy(lease.itself)
 
     async def _rows(self, lease: Lease, index: int, prepared: Prepared, before: str = "") -> Result:
         """Read the rows of a statement, once its columns fit those of the other databases."""
@@ -369,7 +370,7 @@ class Execution:
             prepared.arguments if part is None else (),
             described,
             statement=prepared.handle if part is None else None,
-            copyable=kind.copyable and self._has_copy(connection),
+            copyable=kind.copyable and self._has_copy(behind(connection)),
             wrappable=kind.copyable and kind.read,
             verb=kind.verb,
             options=self.options,

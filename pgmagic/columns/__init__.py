@@ -6,7 +6,7 @@ from pgmagic.columns.catalog import describe
 from pgmagic.columns.changes import Change, Difference, Verdict
 from pgmagic.columns.copybinary import DecodeError
 from pgmagic.columns.copyin import copy_in
-from pgmagic.columns.copying import carries_rows
+from pgmagic.columns.copying import behind, carries_rows
 from pgmagic.columns.copyout import copy_out
 from pgmagic.columns.decoder import accelerated
 from pgmagic.columns.difference import compare
@@ -39,6 +39,7 @@ __all__ = [
     "Verdict",
     "accelerated",
     "agree",
+    "behind",
     "carries_rows",
     "combine",
     "compare",
