@@ -21,6 +21,7 @@ from pgmagic.columns import (
     inline,
     joined,
     read,
+    tells_limit,
 )
 from pgmagic.columns import prepare as prepare_on
 from pgmagic.database.borrowed import BorrowedSnapshot
@@ -158,11 +159,15 @@ class Execution:
         A server that has it is asked once, another one by each new connection.
         """
         connection = lease.itself
-        known = self.pool.has_copy or connection.has_copy is not None
-        if not known and not connection.is_in_transaction():
-            with translated(self.step.database):
-                connection.has_copy = await carries_rows(connection, self.step.database)
-            self.pool.has_copy = connection.has_copy
+        if self.pool.has_copy or connection.has_copy is not None:
+            return
+        if connection.is_closed() or connection.is_in_transaction():
+            return
+        with translated(self.step.database):
+            has_copy = await carries_rows(connection, self.step.database)
+            if not has_copy:
+                connection.tells_limit = await tells_limit(connection)
+        self.pool.has_copy = connection.has_copy = has_copy
 
     def _has_copy(self, itself: Any) -> bool:
         """Whether the server of the driver's own connection has binary COPY, as far as is known."""
@@ -379,6 +384,7 @@ class Execution:
             sink=sink,
             database=database,
             before=before,
+            limited=behind(connection).tells_limit,
         )
 
     async def _read_in_parts(

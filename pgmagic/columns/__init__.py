@@ -8,6 +8,7 @@ from pgmagic.columns.copybinary import DecodeError
 from pgmagic.columns.copyin import copy_in
 from pgmagic.columns.copying import behind, carries_rows
 from pgmagic.columns.copyout import copy_out
+from pgmagic.columns.cursors import tells_limit
 from pgmagic.columns.decoder import accelerated
 from pgmagic.columns.difference import compare
 from pgmagic.columns.digest import content
@@ -54,6 +55,7 @@ __all__ = [
     "pack",
     "prepare",
     "read",
+    "tells_limit",
     "to_frame",
     "unpack",
 ]

@@ -22,6 +22,7 @@ __all__ = [
     "carries_rows",
     "copy_statement",
     "has_rules",
+    "is_passing",
     "needs_cast",
     "run_copy",
 ]
@@ -127,7 +128,7 @@ async def carries_rows(connection: "asyncpg.Connection[Any]", database: str) -> 
     try:
         await run_copy(connection, PROBE, take)
     except asyncpg.PostgresError as error:
-        if itself.is_closed() or (error.sqlstate or "")[:2] in PASSING:
+        if itself.is_closed() or is_passing(error):
             raise
         return False
     return came == PROBE_ANSWER
@@ -140,10 +141,15 @@ async def has_rules(connection: "asyncpg.Connection[Any]") -> bool:
     """
     try:
         return bool(await connection.fetchval(RULES))
-    except asyncpg.PostgresError:
-        if connection.is_closed() or connection.is_in_transaction():
+    except asyncpg.PostgresError as error:
+        if connection.is_closed() or connection.is_in_transaction() or is_passing(error):
             raise
         return True
+
+
+def is_passing(error: asyncpg.PostgresError) -> bool:
+    """Whether an error says nothing about what the server can do."""
+    return (error.sqlstate or "")[:2] in PASSING
 
 
 def behind(connection: "asyncpg.Connection[Any]") -> Any:

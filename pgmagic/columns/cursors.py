@@ -1,52 +1,56 @@
-"""A cursor that is opened, read and closed so that nothing of it stays, whatever happens.
+"""A cursor that is opened, read and closed so that it leaves what COPY would leave.
 
 The connections here are the driver's own, not what a pool lends: those raise where they are lost,
 in place of the error that is being handled.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
+from pgmagic.columns.copying import is_passing
 from pgmagic.errors import QueryTimeout
 from pgmagic.grace import CANCEL_GRACE
 
 if TYPE_CHECKING:
     from asyncpg.prepared_stmt import PreparedStatement
 
-__all__ = ["opened", "within_a_transaction", "within_its_time"]
+__all__ = ["opened", "tells_limit", "within_a_transaction", "within_its_time"]
 
 LIMIT: Final = """
 select extract(epoch from pg_catalog.current_setting('statement_timeout')::interval)::float8
 """
 
 
+async def tells_limit(connection: "asyncpg.Connection[Any]") -> bool:
+    """Ask, outside of a transaction, whether the server tells its `statement_timeout`."""
+    try:
+        await connection.fetchval(LIMIT)
+    except asyncpg.PostgresError as error:
+        if connection.is_closed() or is_passing(error):
+            raise
+        return False
+    return True
+
+
 @asynccontextmanager
 async def within_its_time(
     connection: "asyncpg.Connection[Any]", database: str
-) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+) -> AsyncIterator[None]:
     """End the block where the server would end one statement: to it, each fetch is one.
 
-    Gives what is to be called before each further fetch; the limit is looked up by the first call,
-    and counts from the beginning. Raises `QueryTimeout`.
+    Raises `QueryTimeout`.
     """
-    started, seconds = asyncio.get_running_loop().time(), None
-
-    async def goes_on() -> None:
-        nonlocal seconds
-        if seconds is None:
-            seconds = float(await connection.fetchval(LIMIT) or 0)
-            if seconds > 0:
-                timeout.reschedule(started + seconds)
-
+    seconds = float(await connection.fetchval(LIMIT) or 0)
+    limit = asyncio.timeout(seconds or None)
     try:
-        async with asyncio.timeout(None) as timeout:
-            yield goes_on
+        async with limit:
+            yield
     except TimeoutError:
-        if not timeout.expired():
+        if not limit.expired():
             raise
         raise QueryTimeout(
             f"the statement took longer than the server's statement_timeout of {seconds:g} s",
@@ -60,42 +64,44 @@ async def within_its_time(
 async def within_a_transaction(connection: "asyncpg.Connection[Any]") -> AsyncIterator[None]:
     """Stand in a transaction, begun and ended here where none is open.
 
-    asyncpg's own would wait without an end for the rollback of a server that is gone.
+    One that was open is aborted where the block is left early, as by any statement that is stopped:
+    what it has written must not be committed later.
     """
-    if connection.is_in_transaction():
-        yield
-        return
+    # asyncpg's own would wait without an end for the rollback of a server that is gone.
+    begun = not connection.is_in_transaction()
     try:
-        await connection.execute("begin")
+        if begun:
+            await connection.execute("begin")
         yield
-        await connection.execute("commit")
+        if begun:
+            await connection.execute("commit")
     except asyncpg.PostgresError:
-        if connection.is_in_transaction():  # a COMMIT that was refused has ended it
+        # The server has aborted it; a COMMIT that was refused has ended it as well.
+        if begun and not connection.is_closed() and connection.is_in_transaction():
             await _in_time(connection, connection.execute("rollback"))
         raise
     except BaseException:
         # Where it was stopped, a BEGIN on its way may have taken effect.
-        await _in_time(connection, connection.execute("rollback"))
+        end = connection.execute("rollback") if begun else _abort(connection)
+        await _in_time(connection, end)
         raise
 
 
 @asynccontextmanager
-async def opened(
-    connection: "asyncpg.Connection[Any]", statement: "PreparedStatement[Any]"
-) -> AsyncIterator[Any]:
-    """Open a cursor, and close it where the transaction can go on: its tables can be altered then.
+async def opened(statement: "PreparedStatement[Any]") -> AsyncIterator[Any]:
+    """Open a cursor, and close it where the transaction goes on: its tables can be altered then.
 
     asyncpg has no public way to close one.
     """
     cursor: Any = await statement.cursor()
-    try:
-        yield cursor
-    except asyncpg.PostgresError:
-        raise  # the transaction has failed, and the cursor goes with it
-    except BaseException:
-        await _in_time(connection, cursor._close_portal(None))
-        raise
+    yield cursor
     await cursor._close_portal(None)
+
+
+async def _abort(connection: "asyncpg.Connection[Any]") -> None:
+    """Let the server refuse something: until the transaction is ended it takes nothing then."""
+    with suppress(asyncpg.InvalidSavepointSpecificationError):
+        await connection.execute("rollback to pgmagic_stopped_a_statement")
 
 
 async def _in_time(connection: "asyncpg.Connection[Any]", cleaning: Awaitable[Any]) -> None:

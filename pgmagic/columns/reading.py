@@ -67,6 +67,7 @@ async def read(
     verb: str = "",
     database: str = "the database",
     before: str = "",
+    limited: bool = True,
 ) -> Reading:
     """Run a statement and read its rows.
 
@@ -75,7 +76,7 @@ async def read(
     server, and columns that need the server's help take the slower way. `verb` is for the tag.
     `budget` counts what is held, that of other readers too. A `sink` is given the rows instead.
     `before` are commands that begin a transaction; they cost no round trip where COPY carries
-    the statement.
+    the statement. `limited`: the server tells its `statement_timeout`.
 
     Raises `ResultTooLarge`, when the statement has been stopped on the server, `ConnectionLost`
     where what came is no stream of such rows, `QueryTimeout`, and asyncpg's errors, with a
@@ -103,7 +104,13 @@ async def read(
         else:
             if before:
                 await connection.execute(before)
-            rows = Records(connection=itself, sql=inlined.sql, columns=columns, database=database)
+            rows = Records(
+                connection=itself,
+                sql=inlined.sql,
+                columns=columns,
+                database=database,
+                limited=limited,
+            )
             tag = await rows.run(verb, options.limit, reader.take)
         return await reader.reading(tag, verb)
     except asyncpg.PostgresError as error:
@@ -156,9 +163,9 @@ class _Reader:
         await self._pass_on()
 
     async def reading(self, tag: str, verb: str) -> Reading:
-        """Close the stream and give what was read."""
+        """Close the stream and give what was read: all of it came, and may have changed things."""
         self._decoder.close()
-        await self._pass_on()
+        await self._pass_on(at_the_end=True)
         rows, limit = self._decoder.rows, self._limit
         notes = [] if limit is None or rows <= limit else [f"first {limit:,} rows"]
         count = rows if limit is None else min(rows, limit)
@@ -174,7 +181,7 @@ class _Reader:
         self._batches.clear()
         self._hold(-self._held)
 
-    async def _pass_on(self) -> None:
+    async def _pass_on(self, *, at_the_end: bool = False) -> None:
         """Give complete batches to the sink, or keep them."""
         for batch in self._decoder.batches():
             self._hold(-self._since_batch)  # Arrow may take less than the wire, or more
@@ -183,11 +190,11 @@ class _Reader:
                 await self._sink(batch)
                 continue
             self._batches.append(batch)
-            self._hold(batch.nbytes)
+            self._hold(batch.nbytes, at_the_end=at_the_end)
 
-    def _hold(self, size: int) -> None:
+    def _hold(self, size: int, *, at_the_end: bool = False) -> None:
         self._held += size
-        if not self._budget.add(size):
+        if not (self._budget.add(size) or at_the_end):
             raise self._budget.exceeded(self._database, self._decoder.rows)
 
 

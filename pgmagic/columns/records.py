@@ -6,6 +6,7 @@ came and put into the form of a COPY stream.
 
 import struct
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -54,13 +55,15 @@ class RawRecord(asyncpg.Record):
 class Records:
     """A statement whose rows are wanted as a COPY stream.
 
-    `connection` is the driver's own, not what a pool lends.
+    `connection` is the driver's own, not what a pool lends. `limited`: the server tells its
+    `statement_timeout`, which holds for all fetches together.
     """
 
     connection: "asyncpg.Connection[Any]"
     sql: str
     columns: Sequence[Column]
     database: str
+    limited: bool = True
 
     async def run(self, verb: str, limit: int | None, take: Take) -> str:
         """Run the statement, give the stream to `take` in pieces, and return the command tag.
@@ -79,7 +82,7 @@ class Records:
             rows = await statement.fetch()
             tag = str(statement.get_statusmsg())
             await take(encode(rows))
-        await take(TRAILER)
+            await take(TRAILER)
         return tag
 
     async def _stream(
@@ -91,21 +94,18 @@ class Records:
     ) -> None:
         """Read through a cursor, as much at once as fits into a piece."""
         # The time is for the statement: what has come to its COMMIT is not stopped any more.
-        async with (
-            within_a_transaction(self.connection),
-            within_its_time(self.connection, self.database) as goes_on,
-            opened(self.connection, statement) as cursor,
-        ):
-            passed, wanted = 0, FIRST_ROWS
-            most = MOST_ROWS if all(map(_is_short, self.columns)) else MOST_LONG_ROWS
-            while (limit is None or passed <= limit) and (rows := await cursor.fetch(wanted)):
-                if len(rows) == wanted:
-                    await goes_on()
-                passed += len(rows)
-                piece = encode(rows)
-                fitting = max(1, MOST_BYTES * len(rows) // len(piece))
-                wanted = min(fitting, GROWTH * wanted, most)
-                await take(piece)
+        async with within_a_transaction(self.connection):
+            timed = within_its_time(self.connection, self.database) if self.limited else None
+            async with timed or nullcontext(), opened(statement) as cursor:
+                passed, wanted = 0, FIRST_ROWS
+                most = MOST_ROWS if all(map(_is_short, self.columns)) else MOST_LONG_ROWS
+                while (limit is None or passed <= limit) and (rows := await cursor.fetch(wanted)):
+                    passed += len(rows)
+                    piece = encode(rows)
+                    fitting = max(1, MOST_BYTES * len(rows) // len(piece))
+                    wanted = min(fitting, GROWTH * wanted, most)
+                    await take(piece)
+                await take(TRAILER)
 
     async def _prepare(self) -> "PreparedStatement[RawRecord]":
         """Prepare the statement so that its values stay bytes.

@@ -27,14 +27,16 @@ class Connection(asyncpg.Connection):
 
     `init` are the statements that the user wants on every connection. `reset all` undoes them, so
     they are run again after it. `idle_since` is wall-clock time, which goes on while a laptop
-    sleeps, and None while somebody uses the connection. `has_copy` says whether its server answered
-    a COPY in binary, once it was asked. `retired` is set while pgmagic itself may
-    close the connection, so that it is not counted as lost.
+    sleeps, and None while somebody uses the connection. `retired` is set while pgmagic itself may
+    close the connection, so that it is not counted as lost. `has_copy` says whether its server
+    answered a COPY in binary, once it was asked, `tells_limit` whether it tells its
+    `statement_timeout`.
     """
 
     init: tuple[str, ...] = ()
     tainted: bool = False
     has_copy: bool | None = None
+    tells_limit: bool = True
     retired: bool = False
     idle_since: float | None = None
 

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pgmagic.client import Client
-from pgmagic.errors import QueryError, QueryTimeout, ResultTooLarge
+from pgmagic.columns import cursors
+from pgmagic.errors import PgMagicError, QueryError, QueryTimeout, ResultTooLarge
 from pgmagic.language.line import Cell
 from pgmagic.language.options import Options
 from pgmagic.watch import Watch
@@ -177,13 +178,34 @@ async def test_a_cursor_stands_in_no_ones_way(client: Client) -> None:
         )
         await client.query("select n from t", on="old", session="s", write=True, **options)
         await client.query("truncate t", on="old", session="s", write=True)
-    client.max_result_bytes = 1 << 16
-    await client.query(
-        "insert into t select generate_series(1, 90000)", on="old", session="s", write=True
-    )
-    with pytest.raises(ResultTooLarge):
-        await client.query("select n, repeat('x', 99) from t", on="old", session="s", write=True)
-    await client.query("truncate t; commit", on="old", session="s", write=True)
+    await client.query("commit", on="old", session="s", write=True)
+
+
+@pytest.mark.parametrize("on", ["old", "a"])
+@pytest.mark.parametrize("how", ["too large", "out of time", "cancelled"])
+async def test_what_is_stopped_in_a_users_transaction_is_not_committed_by_it(
+    client: Client, on: str, how: str
+) -> None:
+    """As after any error, the transaction takes nothing but its end."""
+    await client.query("truncate t; begin", on=on, session="s", write=True)
+    await client.query("set local statement_timeout = '300ms'", on=on, session="s", write=True)
+    sql = "insert into t select generate_series(1, 90000) returning n, repeat('x', 99)"
+    if how != "too large":
+        sql = f"with new as ({sql}) select *, pg_sleep(0.0001) from new"
+    client.max_result_bytes = 1 << 16 if how == "too large" else 0
+    watch, options = Watch(), Options(session="s", write=True)
+    plan = client.plan(Cell(sql=sql, targets=(on,), options=options), {})
+    running = asyncio.create_task(client.run(plan, watch))
+    if how == "cancelled":
+        while not running.done() and not (on in watch.progress and watch.progress[on].rows):
+            await asyncio.sleep(0.01)
+        running.cancel()
+    with pytest.raises((ResultTooLarge, QueryTimeout, asyncio.CancelledError)):
+        await running
+    with pytest.raises(QueryError, match="25P02"):
+        await client.query("select 1", on=on, session="s", write=True)
+    await client.query("commit", on=on, session="s", write=True)
+    assert len(await client.query("select n from t", on="a")) == 0
 
 
 async def test_large_rows_come_a_few_at_once(client: Client) -> None:
@@ -402,3 +424,40 @@ async def test_rules_that_cant_be_asked_for_may_be_there(client: Client) -> None
         assert (await client.query(sql, on="poor", write=True))["n"].tolist() == [0]
     finally:
         await client.query("drop owned by limited; drop role limited", on="a", write=True)
+
+
+@pytest.mark.parametrize("on", ["old", "a"])
+async def test_what_is_committed_is_not_told_as_too_large(client: Client, on: str) -> None:
+    """Its last rows take more room as columns than they took on the wire."""
+    client.max_result_bytes = 40_000
+    nulls = ", ".join(["null::uuid"] * 10)
+    sql = f"insert into t select generate_series(5001, 5400) returning {nulls}"
+    assert len(await client.query(sql, on=on, write=True)) == 400
+
+
+async def test_a_server_that_does_not_tell_its_limit(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cursors, "LIMIT", "select no_such_function()")
+    for options in ({}, {"write": True}):
+        assert len(await client.query("select n from t", on="old", **options)) == 5000
+    # Only of a server without COPY is it not taken for granted.
+    async with client.pool("old").acquire() as lease:
+        assert lease.itself.tells_limit is False
+
+
+@pytest.mark.parametrize("session", [None, "s"])
+async def test_a_connection_that_is_given_up_is_told_as_lost(
+    client: Client, session: str | None
+) -> None:
+    watch = Watch()
+    options = Options(write=True, session=session)
+    plan = client.plan(Cell(sql=SLOW, targets=("old",), options=options), {})
+    running = asyncio.create_task(client.run(plan, watch))
+    async with asyncio.timeout(10):
+        while "old" not in watch.progress or not watch.progress["old"].rows:
+            await asyncio.sleep(0.01)
+    client.pool("old").terminate()
+    with pytest.raises(PgMagicError) as failure:
+        await running
+    assert "AttributeError" not in str(failure.value)

@@ -6,8 +6,8 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
-from pgmagic.columns import FrameOptions, Progress, describe, read, to_frame
-from pgmagic.errors import ResultTooLarge
+from pgmagic.columns import FrameOptions, Progress, cursors, describe, read, to_frame
+from pgmagic.errors import ExportError, ResultTooLarge
 
 WAYS = {
     "copy": {"copyable": True, "wrappable": False, "verb": "select"},
@@ -392,8 +392,8 @@ async def test_a_copy_that_gives_nothing_yet_can_be_cancelled(database, connecti
     assert await connection.fetchval("select pg_backend_pid()") == pid
 
 
-async def test_a_cursor_is_closed_where_its_rows_are_wanted_no_more(connection):
-    """Between two fetches there is nothing to cancel on the server: the transaction goes on."""
+async def test_a_cursor_that_is_stopped_aborts_its_transaction(connection):
+    """As a COPY does, also between two fetches, where there is nothing to cancel on the server."""
     await connection.execute("create table t (n int); insert into t select generate_series(1, 99)")
     taken = asyncio.Event()
 
@@ -401,11 +401,41 @@ async def test_a_cursor_is_closed_where_its_rows_are_wanted_no_more(connection):
         taken.set()
         await asyncio.Event().wait()
 
+    await connection.execute("begin")
+    sql = "select repeat('x', 3000000), n from t"
+    reading = asyncio.create_task(ask(connection, sql, way="records", sink=take))
+    await taken.wait()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    with pytest.raises(asyncpg.InFailedSQLTransactionError):
+        await connection.execute("select 1")
+    await connection.execute("rollback")
+    await connection.execute("truncate t")
+
+
+async def test_a_limit_of_time_does_not_run_on_while_is_cleaned_up(connection, monkeypatch):
+    """The error in hand is the one that is told."""
+    await connection.execute("set statement_timeout = '1s'")
+    abort = cursors._abort
+
+    async def slow(connection):
+        await connection.execute("select pg_sleep(0)")
+        await asyncio.sleep(1.2)
+        await abort(connection)
+
+    monkeypatch.setattr(cursors, "_abort", slow)
+
+    async def take(_batch):
+        raise ExportError("no room")
+
     async with connection.transaction():
-        sql = "select repeat('x', 3000000), n from t"
-        reading = asyncio.create_task(ask(connection, sql, way="records", sink=take))
-        await taken.wait()
-        reading.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reading
-        await connection.execute("truncate t")
+        with pytest.raises(ExportError):
+            await ask(
+                connection,
+                "select repeat('x', 3000000) from generate_series(1, 9)",
+                way="records",
+                sink=take,
+            )
+        await connection.execute("rollback")
+        await connection.execute("begin")
