@@ -371,7 +371,8 @@ class Activity:
                     for connection in connections
                     for row in await connection.fetch(
                         "select pid, query, wait_event from pg_stat_activity"
-                        " where datname = any($1) and state like $2 and pid <> pg_backend_pid()",
+                        " where datname = any($1) and state like $2 and pid <> pg_backend_pid()"
+                        " and backend_type = 'client backend'",
                         names,
                         state,
                     )

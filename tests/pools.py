@@ -98,7 +98,8 @@ async def active_queries(database: TestDatabase) -> list[str]:
     async with database.connection() as connection:
         rows = await connection.fetch(
             "select query from pg_stat_activity"
-            " where datname = $1 and state <> 'idle' and pid <> pg_backend_pid()",
+            " where datname = $1 and state <> 'idle' and pid <> pg_backend_pid()"
+            " and backend_type = 'client backend'",
             database.name,
         )
     return [row["query"] for row in rows]
@@ -123,6 +124,6 @@ async def terminate_backends(database: TestDatabase) -> int:
     async with database.connection() as connection:
         return await connection.fetchval(
             "select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity"
-            " where datname = $1 and pid <> pg_backend_pid()",
+            " where datname = $1 and pid <> pg_backend_pid() and backend_type = 'client backend'",
             database.name,
         )

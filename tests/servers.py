@@ -37,6 +37,7 @@ ORDERS: dict[str, tuple[Origin, ...]] = {
     "system": ("system",),
     "embedded": ("embedded",),
 }
+QUIET = {"autovacuum": "off"}  # it would stand among the queries that run, now and then
 TEST_APPLICATION = "pgmagic tests"
 ROOM = 4 << 30  # bytes
 LEFTOVER_SECONDS = 2.0  # a backend ends a moment after its client is gone
@@ -211,14 +212,14 @@ def pg_binaries(request: pytest.FixtureRequest) -> Binaries:
 @pytest.fixture(scope="session")
 def server(pg_binaries: Binaries) -> Iterator[Server]:
     """A throw-away server, shared by all tests of the session: don't stop or kill it."""
-    with Server(binaries=pg_binaries) as started:
+    with Server(binaries=pg_binaries, settings=QUIET) as started:
         yield started
 
 
 @pytest.fixture(scope="session")
 def second_server(pg_binaries: Binaries) -> Iterator[Server]:
     """Another one."""
-    with Server(binaries=pg_binaries) as started:
+    with Server(binaries=pg_binaries, settings=QUIET) as started:
         yield started
 
 

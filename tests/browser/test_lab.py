@@ -20,7 +20,8 @@ def until_active(database, second_database):
         async with one.connection() as connection:
             return await connection.fetchval(
                 "select count(*) from pg_stat_activity where datname = $1"
-                " and state = 'active' and pid <> pg_backend_pid()",
+                " and state = 'active' and pid <> pg_backend_pid()"
+                " and backend_type = 'client backend'",
                 one.name,
             )
 

@@ -12,7 +12,7 @@ from pgmagic.errors import FanOutError, ResultTooLarge
 WIDE = "select n, repeat('x', 1000) as x from generate_series(1, {rows}) n"
 OTHERS = (
     "select count(*) from pg_stat_activity where state = 'active' and pid <> pg_backend_pid() "
-    "and datname = current_database()"
+    "and datname = current_database() and backend_type = 'client backend'"
 )
 
 

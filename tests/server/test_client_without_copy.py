@@ -365,8 +365,8 @@ async def test_a_write_that_is_stopped_in_its_commit_is_not_sent_again(
     proxy.blackhole = False
     async with asyncio.timeout(10), database.connection() as connection:
         while await connection.fetchval(
-            "select count(*) from pg_stat_activity where state = 'active' and pid <> $1",
-            connection.get_server_pid(),
+            "select count(*) from pg_stat_activity where state = 'active' "
+            "and datname = current_database() and pid <> pg_backend_pid()"
         ):
             await asyncio.sleep(0.01)
         assert await connection.fetchval("select count(*) from late") <= 1
