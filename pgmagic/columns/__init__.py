@@ -1,14 +1,14 @@
 """From the wire to a frame: what the columns are, their values, Arrow and pandas."""
 
+from pgmagic.columns.abilities import carries_rows, tells_limit
 from pgmagic.columns.agreement import Agreement, ColumnsDiffer, agree
 from pgmagic.columns.budget import Budget
 from pgmagic.columns.catalog import describe
 from pgmagic.columns.changes import Change, Difference, Verdict
 from pgmagic.columns.copybinary import DecodeError
 from pgmagic.columns.copyin import copy_in
-from pgmagic.columns.copying import behind, carries_rows
+from pgmagic.columns.copying import behind
 from pgmagic.columns.copyout import copy_out
-from pgmagic.columns.cursors import tells_limit
 from pgmagic.columns.decoder import accelerated
 from pgmagic.columns.difference import compare
 from pgmagic.columns.digest import content

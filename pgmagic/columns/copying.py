@@ -10,38 +10,19 @@ from typing import Any
 
 import asyncpg
 
-from pgmagic.columns.copybinary import HEADER, TRAILER
 from pgmagic.columns.pgtypes import Cast, cast_of
-from pgmagic.errors import ConnectionLost
 from pgmagic.grace import CANCEL_GRACE
 from pgmagic.outcome import Column
 
 __all__ = [
     "CopyStatement",
     "behind",
-    "carries_rows",
     "copy_statement",
-    "has_rules",
-    "is_passing",
     "needs_cast",
     "run_copy",
 ]
 
 GRACE = 1.0  # seconds
-
-PROBE = "COPY (SELECT 1) TO STDOUT (FORMAT binary)"
-PROBE_ANSWER = HEADER + b"\0\1" + b"\0\0\0\4" + b"\0\0\0\1" + TRAILER
-# Rules of views, which all have one, and of the system's own tables are not meant.
-# https://www.postgresql.org/docs/current/catalog-pg-rewrite.html
-RULES = """
-select exists (
-    select from pg_catalog.pg_rewrite where ev_type <> '1' and ev_class >= 16384
-)
-"""
-# Classes of errors that say nothing about COPY: a lost connection, a state that does not fit, a
-# transaction that met another, a full or failing server, one that shuts down or was told to stop.
-# https://www.postgresql.org/docs/current/errcodes-appendix.html
-PASSING = frozenset({"08", "25", "40", "53", "55", "57", "58"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,47 +90,6 @@ async def run_copy(
             stopped = True
             await _stop(itself, copying)
             raise
-
-
-async def carries_rows(connection: "asyncpg.Connection[Any]", database: str) -> bool:
-    """Ask a server whether it has binary COPY: some that only speak the protocol have not.
-
-    A refusal would end an open transaction. Raises `ConnectionLost` where what comes has no end,
-    and the driver's errors of any other kind.
-    """
-    itself, came = behind(connection), bytearray()
-
-    async def take(data: bytes) -> None:
-        came.extend(data)
-        if len(came) > len(PROBE_ANSWER):
-            itself.terminate()
-            raise ConnectionLost("one row was asked for, and more came", database=database)
-
-    try:
-        await run_copy(connection, PROBE, take)
-    except asyncpg.PostgresError as error:
-        if itself.is_closed() or is_passing(error):
-            raise
-        return False
-    return came == PROBE_ANSWER
-
-
-async def has_rules(connection: "asyncpg.Connection[Any]") -> bool:
-    """Ask whether rules may make several statements of one, which COPY would refuse to carry.
-
-    Where nobody can tell, they may. Raises the driver's errors, in a transaction all of them.
-    """
-    try:
-        return bool(await connection.fetchval(RULES))
-    except asyncpg.PostgresError as error:
-        if connection.is_closed() or connection.is_in_transaction() or is_passing(error):
-            raise
-        return True
-
-
-def is_passing(error: asyncpg.PostgresError) -> bool:
-    """Whether an error says nothing about what the server can do."""
-    return (error.sqlstate or "")[:2] in PASSING
 
 
 def behind(connection: "asyncpg.Connection[Any]") -> Any:

@@ -7,33 +7,18 @@ in place of the error that is being handled.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from pgmagic.columns.copying import is_passing
+from pgmagic.columns.abilities import statement_timeout
 from pgmagic.errors import QueryTimeout
 from pgmagic.grace import CANCEL_GRACE
 
 if TYPE_CHECKING:
     from asyncpg.prepared_stmt import PreparedStatement
 
-__all__ = ["opened", "tells_limit", "within_a_transaction", "within_its_time"]
-
-LIMIT: Final = """
-select extract(epoch from pg_catalog.current_setting('statement_timeout')::interval)::float8
-"""
-
-
-async def tells_limit(connection: "asyncpg.Connection[Any]") -> bool:
-    """Ask, outside of a transaction, whether the server tells its `statement_timeout`."""
-    try:
-        await connection.fetchval(LIMIT)
-    except asyncpg.PostgresError as error:
-        if connection.is_closed() or is_passing(error):
-            raise
-        return False
-    return True
+__all__ = ["opened", "within_a_transaction", "within_its_time"]
 
 
 @asynccontextmanager
@@ -44,7 +29,7 @@ async def within_its_time(
 
     Raises `QueryTimeout`.
     """
-    seconds = float(await connection.fetchval(LIMIT) or 0)
+    seconds = await statement_timeout(connection)
     limit = asyncio.timeout(seconds or None)
     try:
         async with limit:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import asyncpg
 import pyarrow as pa
 
+from pgmagic.columns.abilities import has_rules
 from pgmagic.columns.budget import Budget
 from pgmagic.columns.copybinary import DecodeError, arrow_type
-from pgmagic.columns.copying import behind, copy_statement, has_rules, needs_cast, run_copy
+from pgmagic.columns.copying import behind, copy_statement, needs_cast, run_copy
 from pgmagic.columns.decoder import new_decoder
 from pgmagic.columns.inlining import Inlined, inline
 from pgmagic.columns.options import FrameOptions, Progress

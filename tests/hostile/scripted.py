@@ -22,7 +22,7 @@ from typing import Any, Self, TypeAlias
 import psutil
 
 from pgmagic.client import Client
-from pgmagic.columns import copying
+from pgmagic.columns import abilities
 from pgmagic.database.settings import DatabaseSettings
 from tests.hostile import wire
 
@@ -47,7 +47,7 @@ Script: TypeAlias = Mapping[str, Answer]
 INT4, NAME, TEXT_ARRAY = 23, 19, 1009
 ONE = struct.pack("!i", 1)
 WANTS_TLS, WANTS_CANCEL = struct.pack("!i", 80877103), struct.pack("!i", 80877102)
-PROBE = copying.PROBE.encode() + b"\0"
+PROBE = abilities.PROBE.encode() + b"\0"
 NUMBER = re.compile(rb"select (\d+) as one")
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pgmagic.client import Client
-from pgmagic.columns import cursors
+from pgmagic.columns import abilities
 from pgmagic.errors import PgMagicError, QueryError, QueryTimeout, ResultTooLarge
 from pgmagic.language.line import Cell
 from pgmagic.language.options import Options
@@ -438,7 +438,7 @@ async def test_what_is_committed_is_not_told_as_too_large(client: Client, on: st
 async def test_a_server_that_does_not_tell_its_limit(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cursors, "LIMIT", "select no_such_function()")
+    monkeypatch.setattr(abilities, "LIMIT", "select no_such_function()")
     for options in ({}, {"write": True}):
         assert len(await client.query("select n from t", on="old", **options)) == 5000
     # Only of a server without COPY is it not taken for granted.
