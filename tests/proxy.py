@@ -55,6 +55,7 @@ class FaultProxy:
         self.blackhole = False
         self.refuse = False
         self.no_copy = False
+        self._forgets = 0
         self.accepted = 0  # connections so far; a cancel request is one of its own
         self.bytes_down = 0  # towards clients, so far
         self._tls = tls
@@ -75,6 +76,10 @@ class FaultProxy:
     @stall.setter
     def stall(self, stall: bool) -> None:
         (self._flowing.clear if stall else self._flowing.set)()
+
+    def forget_all(self) -> None:
+        """Swallow the bytes of all connections that are open, as a forgetful firewall does."""
+        self._forgets += 1
 
     def reset_all(self) -> None:
         """Reset every connection that is open."""
@@ -153,9 +158,10 @@ class FaultProxy:
     ) -> None:
         chunks: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(IN_FLIGHT)
         reading = asyncio.create_task(self._read(reader, chunks))
+        forgets = self._forgets
         try:
             while chunk := await self._arrival(chunks):
-                if self.blackhole:
+                if self.blackhole or forgets < self._forgets:
                     continue
                 if down and not self._pass_down(chunk, writer):
                     return
